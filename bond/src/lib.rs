@@ -1,0 +1,1 @@
+//! Which path carries what: plans, flows and path qualities, pure

@@ -1,0 +1,1 @@
+//! The operator tool as a library.

@@ -1,0 +1,1 @@
+//! Embedded network controller: records, authorisation, address pools, signed configurations

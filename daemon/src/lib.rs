@@ -1,0 +1,1 @@
+//! hawserd as a library: what the binary runs.

@@ -1,0 +1,2 @@
+//! hawserd.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Threads and system calls that move frames between TAP and UDP

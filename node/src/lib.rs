@@ -1,0 +1,1 @@
+//! The control brain of a node: no sockets, no clock, no threads

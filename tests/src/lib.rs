@@ -1,0 +1,1 @@
+//! End-to-end, simulation, vector and interoperability tests
