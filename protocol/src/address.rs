@@ -58,7 +58,9 @@ impl FromStr for Address {
 
     /// Exactly 10 hexadecimal digits of either case.
     fn from_str(text: &str) -> Result<Self, DecodeError> {
-        parse_hex(text, 10).map(Self).ok_or(DecodeError::Invalid("address: expected 10 hex digits"))
+        parse_hex(text, 10)
+            .map(Self)
+            .ok_or(DecodeError::Invalid("address: expected 10 hex digits"))
     }
 }
 
@@ -95,7 +97,9 @@ impl FromStr for NetworkId {
 
     /// Exactly 16 hexadecimal digits of either case.
     fn from_str(text: &str) -> Result<Self, DecodeError> {
-        parse_hex(text, 16).map(Self).ok_or(DecodeError::Invalid("network id: expected 16 hex digits"))
+        parse_hex(text, 16)
+            .map(Self)
+            .ok_or(DecodeError::Invalid("network id: expected 16 hex digits"))
     }
 }
 
@@ -116,7 +120,14 @@ impl MacAddress {
     pub const fn of(node: Address, network: NetworkId) -> Self {
         let [a, b, c, d, e] = node.to_bytes();
         let n = network.0.to_le_bytes();
-        Self([Self::first_octet(network), a ^ n[1], b ^ n[2], c ^ n[3], d ^ n[4], e ^ n[5]])
+        Self([
+            Self::first_octet(network),
+            a ^ n[1],
+            b ^ n[2],
+            c ^ n[3],
+            d ^ n[4],
+            e ^ n[5],
+        ])
     }
 
     /// The node whose MAC address on `network` this is, or none if it belongs to no node of that network.
@@ -174,12 +185,18 @@ pub struct MulticastGroup {
 impl MulticastGroup {
     /// The group in which an owner of `ip` listens for ARP requests.
     pub fn arp(ip: Ipv4Addr) -> Self {
-        Self { mac: MacAddress::BROADCAST, adi: ip.to_bits() }
+        Self {
+            mac: MacAddress::BROADCAST,
+            adi: ip.to_bits(),
+        }
     }
 
     /// The solicited-node group of `ip` (RFC 4291 2.7.1, RFC 2464 7).
     pub fn solicited_node(ip: Ipv6Addr) -> Self {
         let [.., a, b, c] = ip.octets();
-        Self { mac: MacAddress([0x33, 0x33, 0xff, a, b, c]), adi: 0 }
+        Self {
+            mac: MacAddress([0x33, 0x33, 0xff, a, b, c]),
+            adi: 0,
+        }
     }
 }

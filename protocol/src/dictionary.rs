@@ -11,7 +11,9 @@ pub struct Dictionary {
 impl Dictionary {
     /// Empty.
     pub const fn new() -> Self {
-        Self { records: Vec::new() }
+        Self {
+            records: Vec::new(),
+        }
     }
     /// Reads the encoded form, up to the first NUL. Never fails: odd records are read as the reference does.
     pub fn decode(_bytes: &[u8]) -> Self {

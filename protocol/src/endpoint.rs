@@ -38,7 +38,10 @@ impl FromStr for IpPrefix {
 /// Scope class of an IP address; the order is the order of preference (specification 5.2).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
-#[allow(missing_docs, reason = "the variants are the specification's own words")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the specification's own words"
+)]
 pub enum IpScope {
     None = 0,
     Multicast = 1,

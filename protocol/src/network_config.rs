@@ -10,7 +10,10 @@ use crate::{Address, DecodeError, IpPrefix, NetworkId, Signature};
 
 /// A network's configuration as issued to one member.
 #[derive(Clone, PartialEq, Debug)]
-#[allow(missing_docs, reason = "field names follow the specification's table of keys")]
+#[allow(
+    missing_docs,
+    reason = "field names follow the specification's table of keys"
+)]
 pub struct NetworkConfig {
     pub network: NetworkId,
     /// Controller's clock when this was issued, ms.
@@ -66,7 +69,10 @@ pub struct Dns {
 
 /// Single sign-on fields; only kept and shown.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-#[allow(missing_docs, reason = "field names follow the specification's table of keys")]
+#[allow(
+    missing_docs,
+    reason = "field names follow the specification's table of keys"
+)]
 pub struct SingleSignOn {
     pub version: u64,
     pub enabled: bool,
@@ -118,11 +124,15 @@ impl NetworkConfig {
     }
     /// Addresses of specialists with any of the given flags.
     pub fn specialists_with(&self, flags: u64) -> impl Iterator<Item = Address> + '_ {
-        self.specialists.iter().filter(move |s| **s & flags != 0).map(|s| Address::from_u64(*s))
+        self.specialists
+            .iter()
+            .filter(move |s| **s & flags != 0)
+            .map(|s| Address::from_u64(*s))
     }
     /// True if `address` is an active bridge of this network.
     pub fn is_active_bridge(&self, address: Address) -> bool {
-        self.specialists_with(SPECIALIST_ACTIVE_BRIDGE).any(|a| a == address)
+        self.specialists_with(SPECIALIST_ACTIVE_BRIDGE)
+            .any(|a| a == address)
     }
     /// `FLAG_` tests.
     pub const fn has_flag(&self, flag: u64) -> bool {

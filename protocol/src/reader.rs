@@ -12,7 +12,10 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Starts at the first byte of `bytes`.
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, length: bytes.len() }
+        Self {
+            rest: bytes,
+            length: bytes.len(),
+        }
     }
 
     /// Bytes consumed so far.
@@ -32,14 +35,20 @@ impl<'a> Reader<'a> {
 
     /// The next `length` bytes.
     pub fn bytes(&mut self, length: usize, field: &'static str) -> Result<&'a [u8], DecodeError> {
-        let (head, tail) = self.rest.split_at_checked(length).ok_or(DecodeError::Truncated(field))?;
+        let (head, tail) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or(DecodeError::Truncated(field))?;
         self.rest = tail;
         Ok(head)
     }
 
     /// The next `N` bytes, by value.
     pub fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], DecodeError> {
-        let (head, tail) = self.rest.split_first_chunk::<N>().ok_or(DecodeError::Truncated(field))?;
+        let (head, tail) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(DecodeError::Truncated(field))?;
         self.rest = tail;
         Ok(*head)
     }

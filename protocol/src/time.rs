@@ -41,7 +41,10 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_add(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -50,7 +53,10 @@ impl Sub<Duration> for Instant {
 
     /// Stops at the origin.
     fn sub(self, duration: Duration) -> Self {
-        Self(self.0.saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)))
+        Self(
+            self.0
+                .saturating_sub(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)),
+        )
     }
 }
 
@@ -64,7 +70,10 @@ pub struct WallClock {
 impl WallClock {
     /// `millis`: milliseconds since the Unix epoch at instant `at`.
     pub const fn new(at: Instant, millis: u64) -> Self {
-        Self { base: at, millis_at_base: millis }
+        Self {
+            base: at,
+            millis_at_base: millis,
+        }
     }
 
     /// Milliseconds since the Unix epoch at instant `at` (which may be before the base).

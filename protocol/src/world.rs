@@ -6,7 +6,10 @@ use crate::{DecodeError, Identity, Reader, SecretIdentity, Signature};
 
 /// Kind of world.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[allow(missing_docs, reason = "the variants are the specification's own words")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the specification's own words"
+)]
 #[repr(u8)]
 pub enum WorldKind {
     Null = 0,
@@ -55,7 +58,14 @@ impl World {
         todo!()
     }
     /// Creates and signs a world with a 64-byte combined secret key (as in moon.json's `signingKey_SECRET`).
-    pub fn sign(_kind: WorldKind, _id: u64, _timestamp: u64, _updates_must_be_signed_by: [u8; 64], _roots: Vec<Root>, _signing_secret: &[u8; 64]) -> Self {
+    pub fn sign(
+        _kind: WorldKind,
+        _id: u64,
+        _timestamp: u64,
+        _updates_must_be_signed_by: [u8; 64],
+        _roots: Vec<Root>,
+        _signing_secret: &[u8; 64],
+    ) -> Self {
         todo!()
     }
     /// May `candidate` replace this world (6.2)?
@@ -67,7 +77,13 @@ impl World {
         todo!()
     }
     /// Convenience for tests and the lab: a planet or moon with one root, signed by the root's own identity keys.
-    pub fn of_root(_kind: WorldKind, _id: u64, _timestamp: u64, _root: &SecretIdentity, _endpoints: Vec<SocketAddr>) -> Self {
+    pub fn of_root(
+        _kind: WorldKind,
+        _id: u64,
+        _timestamp: u64,
+        _root: &SecretIdentity,
+        _endpoints: Vec<SocketAddr>,
+    ) -> Self {
         todo!()
     }
 }

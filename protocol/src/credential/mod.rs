@@ -27,7 +27,13 @@ pub struct CertificateOfMembership {
 
 impl CertificateOfMembership {
     /// Issues a certificate as 1.14.1's controller does, signed.
-    pub fn issue(_controller: &SecretIdentity, _network: NetworkId, _member: &Identity, _timestamp: u64, _max_delta: u64) -> Self {
+    pub fn issue(
+        _controller: &SecretIdentity,
+        _network: NetworkId,
+        _member: &Identity,
+        _timestamp: u64,
+        _max_delta: u64,
+    ) -> Self {
         todo!()
     }
     /// Reads the wire form, which begins with 0x01.
@@ -127,7 +133,10 @@ pub struct CertificateOfOwnership {
 
 /// Type numbers of credentials, as revocations name them.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-#[allow(missing_docs, reason = "the variants are the specification's own words")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the specification's own words"
+)]
 #[repr(u8)]
 pub enum CredentialKind {
     Membership = 1,
@@ -186,13 +195,27 @@ signed_credential!(Revocation);
 
 impl Tag {
     /// Issues a signed tag.
-    pub fn issue(_controller: &SecretIdentity, _network: NetworkId, _to: Address, _timestamp: u64, _id: u32, _value: u32) -> Self {
+    pub fn issue(
+        _controller: &SecretIdentity,
+        _network: NetworkId,
+        _to: Address,
+        _timestamp: u64,
+        _id: u32,
+        _value: u32,
+    ) -> Self {
         todo!()
     }
 }
 impl Capability {
     /// Issues a signed capability with a chain of one.
-    pub fn issue(_controller: &SecretIdentity, _network: NetworkId, _to: Address, _timestamp: u64, _id: u32, _rules: Vec<Rule>) -> Self {
+    pub fn issue(
+        _controller: &SecretIdentity,
+        _network: NetworkId,
+        _to: Address,
+        _timestamp: u64,
+        _id: u32,
+        _rules: Vec<Rule>,
+    ) -> Self {
         todo!()
     }
     /// The last holder in the chain of custody, zero if there is none.
@@ -202,13 +225,29 @@ impl Capability {
 }
 impl CertificateOfOwnership {
     /// Issues a signed certificate of ownership.
-    pub fn issue(_controller: &SecretIdentity, _network: NetworkId, _to: Address, _timestamp: u64, _id: u32, _things: Vec<OwnedThing>) -> Self {
+    pub fn issue(
+        _controller: &SecretIdentity,
+        _network: NetworkId,
+        _to: Address,
+        _timestamp: u64,
+        _id: u32,
+        _things: Vec<OwnedThing>,
+    ) -> Self {
         todo!()
     }
 }
 impl Revocation {
     /// Issues a signed revocation.
-    pub fn issue(_controller: &SecretIdentity, _network: NetworkId, _target: Address, _kind: CredentialKind, _id: u32, _credential_id: u32, _threshold: u64, _flags: u64) -> Self {
+    pub fn issue(
+        _controller: &SecretIdentity,
+        _network: NetworkId,
+        _target: Address,
+        _kind: CredentialKind,
+        _id: u32,
+        _credential_id: u32,
+        _threshold: u64,
+        _flags: u64,
+    ) -> Self {
         todo!()
     }
 }

@@ -98,7 +98,13 @@ impl<'a> PacketView<'a> {
 /// Writes the header and verb byte of a fresh packet to `buffer[..28]`: zero MAC, zero flags.
 ///
 /// `id` must be fresh random bits. Panics if `buffer` is shorter than 28 bytes.
-pub fn write_header(_buffer: &mut [u8], _id: PacketId, _destination: Address, _source: Address, _verb: Verb) {
+pub fn write_header(
+    _buffer: &mut [u8],
+    _id: PacketId,
+    _destination: Address,
+    _source: Address,
+    _verb: Verb,
+) {
     todo!()
 }
 

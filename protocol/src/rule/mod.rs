@@ -17,7 +17,10 @@ pub struct Rule {
 
 /// Actions (0..=15) and matches (16..=63).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "the variants are the specification's own words")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the specification's own words"
+)]
 pub enum RuleKind {
     Drop,
     Accept,
@@ -37,10 +40,18 @@ pub enum RuleKind {
     Ipv4Destination(Ipv4Addr, u8),
     Ipv6Source(Ipv6Addr, u8),
     Ipv6Destination(Ipv6Addr, u8),
-    IpTos { mask: u8, start: u8, end: u8 },
+    IpTos {
+        mask: u8,
+        start: u8,
+        end: u8,
+    },
     IpProtocol(u8),
     EtherType(u16),
-    Icmp { kind: u8, code: u8, flags: u8 },
+    Icmp {
+        kind: u8,
+        code: u8,
+        flags: u8,
+    },
     SourcePortRange(u16, u16),
     DestinationPortRange(u16, u16),
     Characteristics(u64),
@@ -53,7 +64,12 @@ pub enum RuleKind {
     TagsEqual(TagValue),
     TagSender(TagValue),
     TagReceiver(TagValue),
-    IntegerRange { start: u64, end: u64, index: u16, format: u8 },
+    IntegerRange {
+        start: u64,
+        end: u64,
+        index: u16,
+        format: u8,
+    },
     /// A type that 1.14.1 does not know (the six type bits). Its data is lost, as in the reference.
     Unknown(u8),
 }
@@ -80,7 +96,11 @@ pub struct TagValue {
 impl Rule {
     /// An entry without flags.
     pub const fn new(kind: RuleKind) -> Self {
-        Self { not: false, or: false, kind }
+        Self {
+            not: false,
+            or: false,
+            kind,
+        }
     }
     /// The six type bits (14.2).
     pub fn type_number(&self) -> u8 {
@@ -102,6 +122,9 @@ pub fn decode_rules(_bytes: &[u8], _limit: usize) -> Result<Vec<Rule>, DecodeErr
 }
 
 /// Reads exactly `count` rules from the front of a reader.
-pub fn read_rules(_reader: &mut crate::Reader<'_>, _count: usize) -> Result<Vec<Rule>, DecodeError> {
+pub fn read_rules(
+    _reader: &mut crate::Reader<'_>,
+    _count: usize,
+) -> Result<Vec<Rule>, DecodeError> {
     todo!()
 }

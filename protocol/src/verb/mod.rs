@@ -4,12 +4,17 @@
 
 use std::net::SocketAddr;
 
-use crate::credential::{Capability, CertificateOfMembership, CertificateOfOwnership, Revocation, Tag};
+use crate::credential::{
+    Capability, CertificateOfMembership, CertificateOfOwnership, Revocation, Tag,
+};
 use crate::{Address, DecodeError, Identity, MacAddress, MulticastGroup, NetworkId, PacketId};
 
 /// Kinds of packets.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[allow(missing_docs, reason = "the variants are the specification's own words")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the specification's own words"
+)]
 #[repr(u8)]
 pub enum Verb {
     Nop = 0x00,
@@ -125,7 +130,10 @@ pub struct OkHello {
 
 /// Error codes (7.3).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[allow(missing_docs, reason = "the variants are the specification's own words")]
+#[allow(
+    missing_docs,
+    reason = "the variants are the specification's own words"
+)]
 #[repr(u8)]
 pub enum ErrorCode {
     InvalidRequest = 1,
@@ -295,7 +303,16 @@ macro_rules! payload_codec {
         }
     )*};
 }
-payload_codec!(OkHello, ErrorBody, Rendezvous, NetworkCredentials, NetworkConfigRequest, MulticastGather, GatherResult, OkMulticastFrame);
+payload_codec!(
+    OkHello,
+    ErrorBody,
+    Rendezvous,
+    NetworkCredentials,
+    NetworkConfigRequest,
+    MulticastGather,
+    GatherResult,
+    OkMulticastFrame
+);
 
 macro_rules! borrowed_payload_codec {
     ($($name:ident),*) => {$(
@@ -341,4 +358,3 @@ pub fn decode_qos(_payload: &[u8]) -> Vec<QosRecord> {
 pub fn encode_qos(_record: &QosRecord, _out: &mut Vec<u8>) {
     todo!()
 }
-
