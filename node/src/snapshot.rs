@@ -1,0 +1,176 @@
+//! The read-only world that data-plane workers see. Built by [`crate::Node`], immutable, replaced as a whole; workers
+//! load it once per batch. Only the activity stamps are written by workers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bond::Plan;
+use protocol::{Address, Instant, MacAddress, NetworkId, SessionKeys, Suite};
+
+use crate::io::PathKey;
+use crate::rules::{NetworkPolicy, RemoteCredentials};
+
+/// How many shards the table of peers has; a change of one peer copies one shard.
+pub const PEER_SHARDS: usize = 256;
+
+/// Peers of one shard, by address.
+pub type PeerShard = BTreeMap<Address, Arc<PeerEntry>>;
+
+/// Everything that a worker may know.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Grows with each publication; flow caches are valid for one epoch.
+    pub epoch: u64,
+    /// Our address.
+    pub address: Address,
+    /// We are a root: relay for anyone.
+    pub is_upstream: bool,
+    /// By the low 8 bits of the address.
+    pub peers: Vec<Arc<PeerShard>>,
+    /// Joined networks with a configuration.
+    pub networks: BTreeMap<NetworkId, Arc<NetworkEntry>>,
+}
+
+impl Snapshot {
+    /// Nobody known, nothing joined.
+    pub fn empty(address: Address) -> Self {
+        Self {
+            epoch: 0,
+            address,
+            is_upstream: false,
+            peers: vec![Arc::default(); PEER_SHARDS],
+            networks: BTreeMap::new(),
+        }
+    }
+
+    /// The shard that holds `address`.
+    pub fn shard_of(address: Address) -> usize {
+        (address.to_u64() % PEER_SHARDS as u64) as usize
+    }
+
+    /// Looks up a peer.
+    pub fn peer(&self, address: Address) -> Option<&Arc<PeerEntry>> {
+        self.peers.get(Self::shard_of(address))?.get(&address)
+    }
+
+    /// Looks up a joined network.
+    pub fn network(&self, network: NetworkId) -> Option<&Arc<NetworkEntry>> {
+        self.networks.get(&network)
+    }
+}
+
+/// A peer with known identity.
+#[derive(Debug)]
+pub struct PeerEntry {
+    /// Who.
+    pub address: Address,
+    /// Keys of the pair.
+    pub keys: SessionKeys,
+    /// What to seal data with.
+    pub suite: Suite,
+    /// Which of `paths` carry data.
+    pub plan: Plan,
+    /// Direct paths, then at most one relay path (an upstream's path), in the order that `plan` indexes.
+    pub paths: Box<[PathEntry]>,
+    /// Stamps written by workers, read by the node.
+    pub activity: Arc<PeerActivity>,
+}
+
+/// One path of a peer.
+#[derive(Clone, Debug)]
+pub struct PathEntry {
+    /// Link and remote address.
+    pub key: PathKey,
+    /// UDP payload limit.
+    pub mtu: u16,
+    /// False for the path through a relay.
+    pub direct: bool,
+    /// Send with suite 2 and this id.
+    pub trusted_path_id: Option<u64>,
+    /// Stamps written by workers, read by the node.
+    pub activity: Arc<PathActivity>,
+}
+
+/// When something last happened: microseconds of the node's clock, 0 for never. Written with relaxed stores, by whoever
+/// saw it; the node reads them at its ticks.
+#[derive(Debug, Default)]
+pub struct Stamp(AtomicU64);
+
+impl Stamp {
+    /// Records `now`.
+    pub fn set(&self, now: Instant) {
+        // A plain store would do; the comparison keeps the cache line shared while the clock stands still.
+        let micros = now.as_micros();
+        if self.0.load(Ordering::Relaxed) < micros {
+            self.0.store(micros, Ordering::Relaxed);
+        }
+    }
+
+    /// The last record.
+    pub fn get(&self) -> Option<Instant> {
+        match self.0.load(Ordering::Relaxed) {
+            0 => None,
+            micros => Some(Instant::from_micros(micros)),
+        }
+    }
+}
+
+/// What workers saw of a peer.
+#[derive(Debug, Default)]
+pub struct PeerActivity {
+    /// An authentic packet came from it.
+    pub received: Stamp,
+    /// An admitted frame came from it: non-trivial, and establishes trust.
+    pub frame_received: Stamp,
+    /// A frame was sent to it.
+    pub frame_sent: Stamp,
+}
+
+/// What workers saw of a path.
+#[derive(Debug, Default)]
+pub struct PathActivity {
+    /// Any datagram came in.
+    pub received: Stamp,
+    /// An authentic packet of this peer came in.
+    pub authentic: Stamp,
+    /// Something was sent.
+    pub sent: Stamp,
+}
+
+/// A joined, configured network.
+#[derive(Debug)]
+pub struct NetworkEntry {
+    /// Which.
+    pub network: NetworkId,
+    /// Our MAC address on it.
+    pub mac: MacAddress,
+    /// Device MTU.
+    pub mtu: u16,
+    /// Rules, own tags and capabilities.
+    pub policy: Arc<NetworkPolicy>,
+    /// Members that we know of, by address.
+    pub members: BTreeMap<Address, Arc<MemberEntry>>,
+}
+
+/// A member of a network as a worker sees it. Absent: hand over.
+#[derive(Debug)]
+pub struct MemberEntry {
+    /// Its frames may come in: the network is public or its certificate agrees with ours.
+    pub admitted: bool,
+    /// It has our current credentials: frames may go out without telling the node first.
+    pub has_our_credentials: bool,
+    /// What it proved about itself.
+    pub remote: Arc<RemoteCredentials>,
+    /// Stamps written by workers, read by the node.
+    pub activity: Arc<MemberActivity>,
+}
+
+/// What workers saw of a member.
+#[derive(Debug, Default)]
+pub struct MemberActivity {
+    /// An admitted frame came from it on this network.
+    pub received: Stamp,
+    /// A frame was sent to it on this network.
+    pub sent: Stamp,
+}
