@@ -1,1 +1,3 @@
 //! The operator tool as a library.
+
+pub mod lab;

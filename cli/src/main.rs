@@ -1,2 +1,5 @@
 //! hawser.
-fn main() {}
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(2).collect();
+    std::process::exit(cli::lab::run(&arguments));
+}

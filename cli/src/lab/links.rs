@@ -1,0 +1,103 @@
+//! Links between hosts: bridges and veth pairs, over netlink. Each function acts in the calling thread's namespace.
+
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use futures_util::TryStreamExt;
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth};
+
+/// Runs one netlink conversation to its end in the calling thread's namespace.
+fn netlink<T, F: Future<Output = Result<T, rtnetlink::Error>>>(
+    conversation: impl FnOnce(Handle) -> F,
+) -> io::Result<T> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let (connection, handle, _) = rtnetlink::new_connection()?;
+        tokio::spawn(connection);
+        conversation(handle).await.map_err(io::Error::other)
+    })
+}
+
+/// The index of an interface.
+fn index_of(name: &str) -> io::Result<u32> {
+    let name = name.to_owned();
+    netlink(|handle| async move {
+        let mut links = handle.link().get().match_name(name).execute();
+        Ok(links.try_next().await?.map(|link| link.header.index))
+    })?
+    .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such interface"))
+}
+
+/// Brings an interface up.
+pub fn set_up(name: &str) -> io::Result<()> {
+    let index = index_of(name)?;
+    netlink(|handle| async move {
+        handle
+            .link()
+            .set(LinkUnspec::new_with_index(index).up().build())
+            .execute()
+            .await
+    })
+}
+
+/// Takes an interface down: its peer loses carrier.
+pub fn set_down(name: &str) -> io::Result<()> {
+    let index = index_of(name)?;
+    netlink(|handle| async move {
+        handle
+            .link()
+            .set(LinkUnspec::new_with_index(index).down().build())
+            .execute()
+            .await
+    })
+}
+
+/// Makes a bridge that is up.
+pub fn add_bridge(name: &str) -> io::Result<()> {
+    let message = LinkBridge::new(name).build();
+    netlink(|handle| async move { handle.link().add(message).execute().await })
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot make a bridge: {error}")))?;
+    set_up(name)
+}
+
+/// Makes a veth pair from `bridge` here to an interface `inside` in another namespace.
+pub fn plug_in(
+    bridge: &str,
+    port: &str,
+    inside: &str,
+    namespace: BorrowedFd<'_>,
+) -> io::Result<()> {
+    let temporary = format!("{port}p");
+    let message = LinkVeth::new(port, &temporary).build();
+    netlink(|handle| async move { handle.link().add(message).execute().await })?;
+    let (bridge, near, far) = (index_of(bridge)?, index_of(port)?, index_of(&temporary)?);
+    let moved = LinkUnspec::new_with_index(far)
+        .name(inside)
+        .setns_by_fd(namespace.as_raw_fd())
+        .build();
+    let attached = LinkUnspec::new_with_index(near)
+        .controller(bridge)
+        .up()
+        .build();
+    netlink(|handle| async move {
+        handle.link().set(moved).execute().await?;
+        handle.link().set(attached).execute().await
+    })
+}
+
+/// Gives an interface an address and brings it up.
+pub fn add_address(interface: &str, address: IpAddr, prefix_length: u8) -> io::Result<()> {
+    let index = index_of(interface)?;
+    netlink(|handle| async move {
+        handle
+            .address()
+            .add(index, address, prefix_length)
+            .execute()
+            .await
+    })?;
+    set_up(interface)
+}

@@ -1,0 +1,267 @@
+//! The lab's world: a root, a controller and members, each on its own host, joined by one or more switches.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use protocol::world::{World, WorldKind};
+use protocol::{Address, NetworkId, SecretIdentity};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::{Value, json};
+
+use super::daemon::{Daemon, PORT};
+use super::host::Host;
+use super::links;
+
+/// World id of the lab's private planet.
+const PLANET_ID: u64 = 0x4841_5753_4552;
+
+/// What to build.
+#[derive(Clone, Debug)]
+pub struct LabConfig {
+    /// Switches; every host has an interface at each: `eth0`, `eth1`, …
+    pub links: u8,
+    /// The daemon to run as root.
+    pub root: PathBuf,
+    /// The daemon to run as network controller.
+    pub controller: PathBuf,
+    /// The daemons to run as members, one each.
+    pub members: Vec<PathBuf>,
+    /// Where home directories go.
+    pub folder: PathBuf,
+}
+
+/// A running world.
+pub struct Lab {
+    /// The root.
+    pub root: Daemon,
+    /// The controller.
+    pub controller: Daemon,
+    /// The members.
+    pub members: Vec<Daemon>,
+    network: Option<NetworkId>,
+}
+
+/// Address of a host (1…) at a switch (0…).
+pub fn underlay_address(link: u8, host: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 77, link, host)
+}
+
+impl Lab {
+    /// Makes the hosts, plugs them into the switches, and prepares the daemons. Nothing runs yet.
+    pub fn build(config: &LabConfig) -> io::Result<Self> {
+        for link in 0..config.links {
+            links::add_bridge(&format!("switch{link}"))?;
+        }
+        let mut random = StdRng::from_seed(seed()?);
+        let root_identity = SecretIdentity::generate(&mut random);
+        let endpoints = (0..config.links)
+            .map(|link| SocketAddr::from((underlay_address(link, 1), PORT)))
+            .collect();
+        let planet = World::of_root(
+            WorldKind::Planet,
+            PLANET_ID,
+            wall_clock_ms(),
+            &root_identity,
+            endpoints,
+        );
+        let place = |number: u8, name: &str, program: &PathBuf, identity| {
+            let host = Arc::new(connect(name, number, config.links)?);
+            Daemon::prepare(host, program, &config.folder, identity, &planet)
+        };
+        let root = place(1, "root", &config.root, root_identity)?;
+        let controller = place(
+            2,
+            "controller",
+            &config.controller,
+            SecretIdentity::generate(&mut random),
+        )?;
+        let members = (3..)
+            .zip(&config.members)
+            .map(|(number, program)| {
+                let name = format!("member{}", number - 2);
+                place(
+                    number,
+                    &name,
+                    program,
+                    SecretIdentity::generate(&mut random),
+                )
+            })
+            .collect::<io::Result<Vec<_>>>()?;
+        Ok(Self {
+            root,
+            controller,
+            members,
+            network: None,
+        })
+    }
+
+    /// All daemons: root, controller, members.
+    pub fn daemons(&mut self) -> impl Iterator<Item = &mut Daemon> {
+        [&mut self.root, &mut self.controller]
+            .into_iter()
+            .chain(&mut self.members)
+    }
+
+    /// The network, once created.
+    pub fn network(&self) -> Option<NetworkId> {
+        self.network
+    }
+
+    /// Creates a private network with IPv4 addresses 10.147.20.1 to .254 at the controller.
+    pub fn create_network(&mut self) -> io::Result<NetworkId> {
+        let path = format!("/controller/network/{}______", self.controller.address());
+        let body = json!({
+            "name": "lab",
+            "private": true,
+            "v4AssignMode": {"zt": true},
+            "routes": [{"target": "10.147.20.0/24", "via": null}],
+            "ipAssignmentPools": [{"ipRangeStart": "10.147.20.1", "ipRangeEnd": "10.147.20.254"}],
+        });
+        let answer = expect_200(self.controller.post(&path, &body)?, &path)?;
+        let network = answer["id"].as_str().and_then(|id| id.parse().ok());
+        self.network = network;
+        network.ok_or_else(|| io::Error::other(format!("no network id in {answer}")))
+    }
+
+    /// Joins and authorises one member and waits until it has its address.
+    pub fn admit(&self, member: usize, patience: Duration) -> io::Result<Ipv4Addr> {
+        let network = self
+            .network
+            .ok_or_else(|| io::Error::other("no network yet"))?;
+        let daemon = &self.members[member];
+        let path = format!("/network/{network}");
+        expect_200(daemon.post(&path, &json!({}))?, &path)?;
+        let authorise = format!("/controller/network/{network}/member/{}", daemon.address());
+        expect_200(
+            self.controller
+                .post(&authorise, &json!({"authorized": true}))?,
+            &authorise,
+        )?;
+        self.wait_for_address(member, patience)
+    }
+
+    /// Waits until a member that has joined shows status OK and an IPv4 address.
+    pub fn wait_for_address(&self, member: usize, patience: Duration) -> io::Result<Ipv4Addr> {
+        let network = self
+            .network
+            .ok_or_else(|| io::Error::other("no network yet"))?;
+        let path = format!("/network/{network}");
+        let daemon = &self.members[member];
+        let mut last = Value::Null;
+        until(patience, || {
+            let (_, state) = daemon.get(&path)?;
+            let address = (state["status"] == "OK").then(|| ipv4_of(&state)).flatten();
+            last = state;
+            Ok(address)
+        })?
+        .ok_or_else(|| {
+            io::Error::other(format!(
+                "{} got no address within {patience:?}; its network is {last}",
+                daemon.host().name()
+            ))
+        })
+    }
+
+    /// Waits until `from` has a direct path to `to`.
+    pub fn wait_for_direct_path(
+        &self,
+        from: &Daemon,
+        to: Address,
+        patience: Duration,
+    ) -> io::Result<bool> {
+        let path = format!("/peer/{to}");
+        let found = until(patience, || {
+            let (_, peer) = from.get(&path)?;
+            let direct = peer["paths"].as_array().is_some_and(|paths| {
+                paths
+                    .iter()
+                    .any(|path| path["preferred"] == true && path["expired"] == false)
+            });
+            Ok(direct.then_some(()))
+        })?;
+        Ok(found.is_some())
+    }
+
+    /// Stops all daemons, members first; names those that did not end with code 0.
+    pub fn stop(&mut self) -> io::Result<Vec<String>> {
+        let mut complaints = Vec::new();
+        for daemon in self
+            .members
+            .iter_mut()
+            .chain([&mut self.controller, &mut self.root])
+        {
+            if let Some(status) = daemon.stop()?
+                && !status.success()
+            {
+                complaints.push(format!("{} ended with {status}", daemon.host().name()));
+            }
+        }
+        Ok(complaints)
+    }
+}
+
+/// A new host with an interface at each switch.
+fn connect(name: &str, number: u8, link_count: u8) -> io::Result<Host> {
+    let host = Host::new(name)?;
+    for link in 0..link_count {
+        let (port, inside) = (format!("h{number}l{link}"), format!("eth{link}"));
+        links::plug_in(&format!("switch{link}"), &port, &inside, host.namespace())?;
+        host.run(move || {
+            links::add_address(&inside, IpAddr::V4(underlay_address(link, number)), 24)
+        })??;
+    }
+    Ok(host)
+}
+
+/// The first managed IPv4 address in a network object of the API.
+fn ipv4_of(network: &Value) -> Option<Ipv4Addr> {
+    network["assignedAddresses"]
+        .as_array()?
+        .iter()
+        .filter_map(|address| address.as_str()?.split('/').next()?.parse().ok())
+        .next()
+}
+
+fn expect_200((status, body): (u16, Value), path: &str) -> io::Result<Value> {
+    if status == 200 {
+        Ok(body)
+    } else {
+        Err(io::Error::other(format!(
+            "{path} answered {status}: {body}"
+        )))
+    }
+}
+
+/// Repeats `attempt` until it yields something, at most for `patience`. Errors of the attempt end it.
+pub fn until<T>(
+    patience: Duration,
+    mut attempt: impl FnMut() -> io::Result<Option<T>>,
+) -> io::Result<Option<T>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(result) = attempt()? {
+            return Ok(Some(result));
+        }
+        if Instant::now() > deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn wall_clock_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(0))
+}
+
+fn seed() -> io::Result<[u8; 32]> {
+    use std::io::Read;
+    let mut seed = [0; 32];
+    std::fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
+    Ok(seed)
+}
