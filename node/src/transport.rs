@@ -122,6 +122,10 @@ impl Transport {
     pub(crate) fn set_network_facts(&mut self, _facts: NetworkFacts) {
         todo!()
     }
+    /// An embedded controller answers configuration requests.
+    pub(crate) fn has_controller(&self) -> bool {
+        todo!()
+    }
     /// Low-bandwidth mode is on.
     pub(crate) fn low_bandwidth(&self) -> bool {
         todo!()
