@@ -46,6 +46,14 @@ pub enum Input<'a> {
         /// The UDP payload.
         bytes: &'a [u8],
     },
+    /// A whole packet that a worker joined from its fragments but could not open (unknown sender, HELLO, trusted path).
+    /// Treat it as a [`Input::Datagram`] that needs no reassembly although its header says fragmented.
+    Assembled {
+        /// Where the head came in and from.
+        path: PathKey,
+        /// Head and fragments' payloads in one, still sealed; the header is as on the wire.
+        packet: &'a [u8],
+    },
     /// A whole packet that a worker has joined and opened (authenticated under its sender's session keys), but did not
     /// finish: any verb but an admitted FRAME. Still compressed if its flag says so; the header is as on the wire.
     Opened {
