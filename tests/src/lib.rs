@@ -1,1 +1,3 @@
-//! End-to-end, simulation, vector and interoperability tests
+//! What the end-to-end tests share: a runner that gives every scenario a sandbox of its own.
+
+pub mod runner;

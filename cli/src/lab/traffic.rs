@@ -217,6 +217,71 @@ fn parse_iperf3(report: &[u8]) -> io::Result<Throughput> {
     })
 }
 
+/// Sends `length` bytes of a known pseudo-random stream over one TCP connection and compares what arrives, byte for byte.
+pub fn transfer(client: &Host, server: &Host, address: IpAddr, length: u64) -> io::Result<()> {
+    let listener = server.run(move || TcpListener::bind((address, 0)))??;
+    let target = listener.local_addr()?;
+    let receiver = server.spawn(move || -> io::Result<()> {
+        let (mut stream, _) = listener.accept()?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        let (mut expected, mut left) = (Pattern::default(), length);
+        let mut buffer = vec![0; 64 * 1024];
+        while left > 0 {
+            let wanted = buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            stream.read_exact(&mut buffer[..wanted])?;
+            if !buffer[..wanted]
+                .iter()
+                .all(|byte| *byte == expected.next_byte())
+            {
+                return Err(io::Error::other("the transfer arrived altered"));
+            }
+            left -= wanted as u64;
+        }
+        Ok(())
+    })?;
+    let sender = client.spawn(move || -> io::Result<()> {
+        let mut stream = TcpStream::connect_timeout(&target, Duration::from_secs(10))?;
+        stream.set_write_timeout(Some(Duration::from_secs(20)))?;
+        let (mut pattern, mut left) = (Pattern::default(), length);
+        let mut buffer = vec![0; 64 * 1024];
+        while left > 0 {
+            let wanted = buffer
+                .len()
+                .min(usize::try_from(left).unwrap_or(usize::MAX));
+            buffer[..wanted].fill_with(|| pattern.next_byte());
+            stream.write_all(&buffer[..wanted])?;
+            left -= wanted as u64;
+        }
+        Ok(())
+    })?;
+    sender
+        .join()
+        .map_err(|_| io::Error::other("the sender died"))??;
+    receiver
+        .join()
+        .map_err(|_| io::Error::other("the receiver died"))?
+}
+
+/// A byte stream without short periods: xorshift64 (Marsaglia 2003).
+struct Pattern(u64);
+
+impl Default for Pattern {
+    fn default() -> Self {
+        Self(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+impl Pattern {
+    fn next_byte(&mut self) -> u8 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.to_le_bytes()[3]
+    }
+}
+
 /// Our own generator: writers at the client, counting readers at the server.
 fn generate(
     client: &Host,

@@ -1,0 +1,209 @@
+//! Mixed with the reference implementation: `ZEROTIER_ONE=/path/to/zerotier-one cargo test -p tests --test interop -- --ignored`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use cli::lab::topology::{Lab, LabConfig};
+use cli::lab::traffic;
+use tests::runner::{self, Place, Scenario};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn main() -> ExitCode {
+    let reference = std::env::var_os("ZEROTIER_ONE").map(PathBuf::from);
+    let mut scenarios = Vec::new();
+    for combination in 0..8_u8 {
+        let kind = |bit: u8| {
+            if combination & bit == 0 {
+                "zerotier"
+            } else {
+                "hawser"
+            }
+        };
+        let name = format!("root_{}_controller_{}_member_{}", kind(4), kind(2), kind(1));
+        let reference = reference.clone();
+        scenarios.push(Scenario::new(name, move |place: &Place| {
+            let reference = existing(reference.as_deref())?;
+            let pick = |bit: u8| {
+                if combination & bit == 0 {
+                    reference.to_owned()
+                } else {
+                    place.hawserd.clone()
+                }
+            };
+            // Whatever the first member is, it talks to an unmodified node.
+            mixed(place, pick(4), pick(2), [pick(1), reference.to_owned()])
+        }));
+    }
+    let (theirs, ours) = (reference.clone(), reference.clone());
+    scenarios.push(Scenario::new(
+        "member_home_is_taken_over_and_given_back",
+        move |place| member_takeover(place, existing(theirs.as_deref())?),
+    ));
+    scenarios.push(Scenario::new(
+        "controller_home_is_taken_over_and_given_back",
+        move |place| controller_takeover(place, existing(ours.as_deref())?),
+    ));
+    runner::run(
+        &scenarios,
+        Some("needs ZEROTIER_ONE=/path/to/zerotier-one and --ignored"),
+    )
+}
+
+fn existing(reference: Option<&Path>) -> anyhow::Result<&Path> {
+    let path = reference.context("set ZEROTIER_ONE to the path of a zerotier-one 1.14.1")?;
+    ensure!(
+        path.is_file(),
+        "ZEROTIER_ONE={} is not a file",
+        path.display()
+    );
+    Ok(path)
+}
+
+fn start(
+    place: &Place,
+    root: PathBuf,
+    controller: PathBuf,
+    members: [PathBuf; 2],
+) -> anyhow::Result<(Lab, [Ipv4Addr; 2])> {
+    let mut lab = Lab::build(&LabConfig {
+        links: 1,
+        root,
+        controller,
+        members: members.into(),
+        folder: place.folder.clone(),
+    })?;
+    for daemon in lab.daemons() {
+        daemon.start()?;
+    }
+    lab.create_network()?;
+    let addresses = [lab.admit(0, PATIENCE)?, lab.admit(1, PATIENCE)?];
+    Ok((lab, addresses))
+}
+
+fn assert_pings(lab: &Lab, from: usize, to: Ipv4Addr) -> anyhow::Result<()> {
+    let host = lab.members[from].host();
+    let first = host.run(move || traffic::ping(to, 20, Duration::from_secs(1)))??;
+    ensure!(
+        !first.round_trips.is_empty(),
+        "{} gets no answer from {to}",
+        host.name()
+    );
+    let steady = host.run(move || traffic::ping(to, 10, Duration::from_secs(1)))??;
+    let answered = steady.round_trips.len();
+    ensure!(
+        answered == 10,
+        "{answered} of 10 pings from {} to {to} were answered",
+        host.name()
+    );
+    Ok(())
+}
+
+fn mixed(
+    place: &Place,
+    root: PathBuf,
+    controller: PathBuf,
+    members: [PathBuf; 2],
+) -> anyhow::Result<()> {
+    let (mut lab, [first, second]) = start(place, root, controller, members)?;
+    assert_pings(&lab, 0, second)?;
+    assert_pings(&lab, 1, first)?;
+    for (from, to) in [(0, 1), (1, 0)] {
+        let (from, to) = (&lab.members[from], &lab.members[to]);
+        ensure!(
+            lab.wait_for_direct_path(from, to.address(), PATIENCE)?,
+            "{} has no direct path to {}",
+            from.host().name(),
+            to.host().name()
+        );
+    }
+    for (client, server, address) in [(0, 1, second), (1, 0, first)] {
+        let (client, server) = (lab.members[client].host(), lab.members[server].host());
+        let result = traffic::measure(client, server, IpAddr::V4(address), 4, 10)?;
+        println!(
+            "{} to {address}: {:.0} Mbit/s",
+            client.name(),
+            result.megabits_per_second()
+        );
+        ensure!(
+            result.longest_stall < Duration::from_secs(1),
+            "four streams to {address} stalled for {:?}",
+            result.longest_stall
+        );
+    }
+    lab.stop()?;
+    Ok(())
+}
+
+/// What must survive a change of program: address, token, networks.
+fn facts(lab: &Lab) -> anyhow::Result<(String, String, Vec<String>)> {
+    let daemon = &lab.members[0];
+    let (_, status) = daemon.get("/status")?;
+    let token = std::fs::read_to_string(daemon.home().join("authtoken.secret"))?;
+    let (_, networks) = daemon.get("/network")?;
+    let networks = networks
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|network| {
+            format!(
+                "{} {} {}",
+                network["id"], network["mac"], network["portDeviceName"]
+            )
+        })
+        .collect();
+    Ok((status["address"].to_string(), token, networks))
+}
+
+fn member_takeover(place: &Place, reference: &Path) -> anyhow::Result<()> {
+    let theirs = || reference.to_owned();
+    let (mut lab, [first, second]) = start(place, theirs(), theirs(), [theirs(), theirs()])?;
+    assert_pings(&lab, 0, second)?;
+    let before = facts(&lab)?;
+    for program in [&place.hawserd, reference] {
+        lab.members[0].stop()?;
+        lab.members[0].set_program(program);
+        lab.members[0].start()?;
+        ensure!(
+            lab.wait_for_address(0, PATIENCE)? == first,
+            "the managed address changed"
+        );
+        ensure!(
+            facts(&lab)? == before,
+            "{:?} became {:?}",
+            before,
+            facts(&lab)?
+        );
+        assert_pings(&lab, 0, second)?;
+    }
+    Ok(())
+}
+
+fn controller_takeover(place: &Place, reference: &Path) -> anyhow::Result<()> {
+    let theirs = || reference.to_owned();
+    let (mut lab, [first, second]) = start(place, theirs(), theirs(), [theirs(), theirs()])?;
+    let path = format!(
+        "/controller/network/{}",
+        lab.network().context("no network")?
+    );
+    let member = format!("{path}/member/{}", lab.members[0].address());
+    let before = (lab.controller.get(&path)?, lab.controller.get(&member)?);
+    for program in [&place.hawserd, reference] {
+        lab.controller.stop()?;
+        lab.controller.set_program(program);
+        lab.controller.start()?;
+        let after = (lab.controller.get(&path)?, lab.controller.get(&member)?);
+        ensure!(after == before, "{before:?} became {after:?}");
+        lab.members[0].stop()?;
+        lab.members[0].start()?;
+        ensure!(
+            lab.wait_for_address(0, PATIENCE)? == first,
+            "the managed address changed"
+        );
+        assert_pings(&lab, 0, second)?;
+    }
+    Ok(())
+}

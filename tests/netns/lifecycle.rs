@@ -1,0 +1,231 @@
+//! Joining, talking, and what happens when a role goes away and comes back.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use cli::lab::topology::{Lab, LabConfig};
+use cli::lab::traffic;
+use tests::runner::{Place, Scenario};
+
+const PATIENCE: Duration = Duration::from_secs(40);
+
+pub(crate) fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("join_ping_and_direct_path", join_ping_and_direct_path),
+        Scenario::new("large_transfer_arrives_unaltered", large_transfer),
+        Scenario::new(
+            "unauthorised_member_gets_nothing",
+            unauthorised_member_gets_nothing,
+        ),
+        Scenario::new("member_restarts", |place| restart(place, Role::Member)),
+        Scenario::new("controller_restarts", |place| {
+            restart(place, Role::Controller)
+        }),
+        Scenario::new("root_restarts", |place| restart(place, Role::Root)),
+        Scenario::new("members_talk_on_while_the_root_is_down", root_down),
+        Scenario::new("leave_removes_device_and_files", leave),
+        Scenario::new("two_links", two_links),
+    ]
+}
+
+enum Role {
+    Root,
+    Controller,
+    Member,
+}
+
+fn build(place: &Place, links: u8) -> anyhow::Result<Lab> {
+    Ok(Lab::build(&LabConfig {
+        links,
+        root: place.hawserd.clone(),
+        controller: place.hawserd.clone(),
+        members: vec![place.hawserd.clone(); 2],
+        folder: place.folder.clone(),
+    })?)
+}
+
+/// A lab with two members that have joined; their addresses.
+fn joined(place: &Place, links: u8) -> anyhow::Result<(Lab, [Ipv4Addr; 2])> {
+    let mut lab = build(place, links)?;
+    for daemon in lab.daemons() {
+        daemon.start()?;
+    }
+    lab.create_network()?;
+    let addresses = [lab.admit(0, PATIENCE)?, lab.admit(1, PATIENCE)?];
+    Ok((lab, addresses))
+}
+
+/// Every one of ten pings must be answered, after a first one that may take its time.
+fn assert_pings(lab: &Lab, from: usize, to: Ipv4Addr) -> anyhow::Result<()> {
+    let host = lab.members[from].host();
+    let first = host.run(move || traffic::ping(to, 20, Duration::from_secs(1)))??;
+    ensure!(
+        !first.round_trips.is_empty(),
+        "{} gets no answer from {to}",
+        host.name()
+    );
+    let steady = host.run(move || traffic::ping(to, 10, Duration::from_secs(1)))??;
+    ensure!(
+        steady.round_trips.len() == 10,
+        "{} of 10 pings from {} to {to} were answered",
+        steady.round_trips.len(),
+        host.name()
+    );
+    Ok(())
+}
+
+fn assert_direct(lab: &Lab) -> anyhow::Result<()> {
+    for (from, to) in [(0, 1), (1, 0)] {
+        let (from, to) = (&lab.members[from], &lab.members[to]);
+        ensure!(
+            lab.wait_for_direct_path(from, to.address(), PATIENCE)?,
+            "{} has no direct path to {}",
+            from.host().name(),
+            to.host().name()
+        );
+    }
+    Ok(())
+}
+
+fn assert_clean_stop(mut lab: Lab) -> anyhow::Result<()> {
+    let complaints = lab.stop()?;
+    ensure!(complaints.is_empty(), "{}", complaints.join("; "));
+    Ok(())
+}
+
+fn join_ping_and_direct_path(place: &Place) -> anyhow::Result<()> {
+    let (lab, [first, second]) = joined(place, 1)?;
+    assert_pings(&lab, 0, second)?;
+    assert_pings(&lab, 1, first)?;
+    assert_direct(&lab)?;
+    let info = lab.members[0].cli(&place.hawser, &["info"])?;
+    ensure!(
+        info == format!("200 info {} 1.14.1 ONLINE\n", lab.members[0].address()),
+        "info prints {info:?}"
+    );
+    assert_clean_stop(lab)
+}
+
+fn large_transfer(place: &Place) -> anyhow::Result<()> {
+    let (lab, [first, second]) = joined(place, 1)?;
+    assert_pings(&lab, 0, second)?;
+    let (a, b) = (lab.members[0].host(), lab.members[1].host());
+    traffic::transfer(a, b, IpAddr::V4(second), 64 << 20).context("member1 to member2")?;
+    traffic::transfer(b, a, IpAddr::V4(first), 64 << 20).context("member2 to member1")?;
+    let result = traffic::measure(a, b, IpAddr::V4(second), 4, 3)?;
+    ensure!(
+        result.longest_stall < Duration::from_secs(1),
+        "four streams stalled for {:?}",
+        result.longest_stall
+    );
+    assert_clean_stop(lab)
+}
+
+fn unauthorised_member_gets_nothing(place: &Place) -> anyhow::Result<()> {
+    let mut lab = build(place, 1)?;
+    for daemon in lab.daemons() {
+        daemon.start()?;
+    }
+    let network = lab.create_network()?;
+    let address = lab.admit(0, PATIENCE)?;
+    let outsider = &lab.members[1];
+    outsider.post(&format!("/network/{network}"), &serde_json::json!({}))?;
+    let denied = cli::lab::topology::until(PATIENCE, || {
+        let (_, state) = outsider.get(&format!("/network/{network}"))?;
+        Ok((state["status"] == "ACCESS_DENIED").then_some(state))
+    })?
+    .context("an unauthorised member never saw ACCESS_DENIED")?;
+    ensure!(
+        denied["assignedAddresses"] == serde_json::json!([]),
+        "it was given {denied}"
+    );
+    let result = outsider
+        .host()
+        .run(move || traffic::ping(address, 2, Duration::from_secs(1)))?;
+    // Without a route the kernel refuses to send at all; both are fine, an answer is not.
+    ensure!(
+        result.map_or(true, |r| r.round_trips.is_empty()),
+        "an outsider was answered"
+    );
+    assert_clean_stop(lab)
+}
+
+fn restart(place: &Place, role: Role) -> anyhow::Result<()> {
+    let (mut lab, [first, second]) = joined(place, 1)?;
+    assert_pings(&lab, 0, second)?;
+    let daemon = match role {
+        Role::Root => &mut lab.root,
+        Role::Controller => &mut lab.controller,
+        Role::Member => &mut lab.members[0],
+    };
+    let status = daemon.stop()?.context("it was not running")?;
+    ensure!(status.success(), "it ended with {status}");
+    daemon.start()?;
+    ensure!(
+        lab.wait_for_address(0, PATIENCE)? == first,
+        "the address changed"
+    );
+    assert_pings(&lab, 0, second)?;
+    assert_pings(&lab, 1, first)?;
+    assert_clean_stop(lab)
+}
+
+fn root_down(place: &Place) -> anyhow::Result<()> {
+    let (mut lab, [first, second]) = joined(place, 1)?;
+    assert_pings(&lab, 0, second)?;
+    assert_direct(&lab)?;
+    lab.root.kill()?;
+    for _ in 0..5 {
+        std::thread::sleep(Duration::from_secs(4));
+        assert_pings(&lab, 0, second)?;
+        assert_pings(&lab, 1, first)?;
+    }
+    assert_clean_stop(lab)
+}
+
+fn leave(place: &Place) -> anyhow::Result<()> {
+    let (lab, [_, second]) = joined(place, 1)?;
+    assert_pings(&lab, 0, second)?;
+    let network = lab.network().context("no network")?;
+    let member = &lab.members[0];
+    let (_, before) = member.get(&format!("/network/{network}"))?;
+    let device = before["portDeviceName"]
+        .as_str()
+        .context("no device name")?
+        .to_owned();
+    let exists =
+        move || std::path::Path::new(&format!("/proc/sys/net/ipv4/conf/{device}")).exists();
+    ensure!(
+        member.host().run(exists.clone())?,
+        "the device was not there"
+    );
+    let (status, body) = member.delete(&format!("/network/{network}"))?;
+    ensure!(
+        (status, &body) == (200, &serde_json::json!({"result": true})),
+        "{status} {body}"
+    );
+    ensure!(!member.host().run(exists)?, "the device is still there");
+    let file = member.home().join(format!("networks.d/{network}.conf"));
+    ensure!(!file.exists(), "{} is still there", file.display());
+    assert_clean_stop(lab)
+}
+
+fn two_links(place: &Place) -> anyhow::Result<()> {
+    let (lab, [_, second]) = joined(place, 2)?;
+    assert_pings(&lab, 0, second)?;
+    assert_direct(&lab)?;
+    let path = format!("/peer/{}", lab.members[1].address());
+    let both = cli::lab::topology::until(PATIENCE, || {
+        let (_, peer) = lab.members[0].get(&path)?;
+        let paths = peer["paths"].as_array().map_or(&[][..], Vec::as_slice);
+        let on = |prefix: &str| {
+            paths
+                .iter()
+                .any(|p| p["address"].as_str().is_some_and(|a| a.starts_with(prefix)))
+        };
+        Ok((on("10.77.0.") && on("10.77.1.")).then_some(()))
+    })?;
+    ensure!(both.is_some(), "only one of two links carries a path");
+    assert_clean_stop(lab)
+}
