@@ -10,6 +10,7 @@ pub mod dictionary;
 pub mod endpoint;
 pub mod error;
 pub mod identity;
+pub mod managed_address;
 pub mod network_config;
 pub mod packet;
 pub mod reader;

@@ -53,6 +53,12 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    /// Passes over `length` bytes, or over all that is left if there are fewer: for lengths that the reference adds to
+    /// its position without a check, so that only a later field can be missing.
+    pub fn skip(&mut self, length: usize) {
+        self.rest = self.rest.get(length..).unwrap_or(&[]);
+    }
+
     /// An unsigned byte.
     pub fn u8(&mut self, field: &'static str) -> Result<u8, DecodeError> {
         self.array::<1>(field).map(|[byte]| byte)

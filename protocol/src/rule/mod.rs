@@ -1,8 +1,12 @@
 //! Rules as data and their wire form (protocol specification 14.1, 14.2). Evaluation is in `node::rules`.
 
+mod codec;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::{Address, DecodeError, MacAddress};
+use crate::{Address, MacAddress};
+
+pub use codec::{decode_rules, read_rules};
 
 /// One entry of a rule set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,6 +51,7 @@ pub enum RuleKind {
     },
     IpProtocol(u8),
     EtherType(u16),
+    /// Flags bit 0: the code counts too.
     Icmp {
         kind: u8,
         code: u8,
@@ -64,6 +69,8 @@ pub enum RuleKind {
     TagsEqual(TagValue),
     TagSender(TagValue),
     TagReceiver(TagValue),
+    /// The range's width is kept in 32 bits: on the wire `end` is at most 2^32 - 1 above `start`. Format: bits - 1,
+    /// and 0x80 for little-endian.
     IntegerRange {
         start: u64,
         end: u64,
@@ -102,29 +109,56 @@ impl Rule {
             kind,
         }
     }
+
     /// The six type bits (14.2).
-    pub fn type_number(&self) -> u8 {
-        todo!()
+    pub const fn type_number(&self) -> u8 {
+        match self.kind {
+            RuleKind::Drop => 0,
+            RuleKind::Accept => 1,
+            RuleKind::Tee(_) => 2,
+            RuleKind::Watch(_) => 3,
+            RuleKind::Redirect(_) => 4,
+            RuleKind::Break => 5,
+            RuleKind::Priority => 6,
+            RuleKind::SourceAddress(_) => 24,
+            RuleKind::DestinationAddress(_) => 25,
+            RuleKind::VlanId(_) => 26,
+            RuleKind::VlanPcp(_) => 27,
+            RuleKind::VlanDei(_) => 28,
+            RuleKind::MacSource(_) => 29,
+            RuleKind::MacDestination(_) => 30,
+            RuleKind::Ipv4Source(..) => 31,
+            RuleKind::Ipv4Destination(..) => 32,
+            RuleKind::Ipv6Source(..) => 33,
+            RuleKind::Ipv6Destination(..) => 34,
+            RuleKind::IpTos { .. } => 35,
+            RuleKind::IpProtocol(_) => 36,
+            RuleKind::EtherType(_) => 37,
+            RuleKind::Icmp { .. } => 38,
+            RuleKind::SourcePortRange(..) => 39,
+            RuleKind::DestinationPortRange(..) => 40,
+            RuleKind::Characteristics(_) => 41,
+            RuleKind::FrameSizeRange(..) => 42,
+            RuleKind::Random(_) => 43,
+            RuleKind::TagsDifference(_) => 44,
+            RuleKind::TagsBitwiseAnd(_) => 45,
+            RuleKind::TagsBitwiseOr(_) => 46,
+            RuleKind::TagsBitwiseXor(_) => 47,
+            RuleKind::TagsEqual(_) => 48,
+            RuleKind::TagSender(_) => 49,
+            RuleKind::TagReceiver(_) => 50,
+            RuleKind::IntegerRange { .. } => 51,
+            RuleKind::Unknown(number) => number & 0x3f,
+        }
     }
+
     /// Type numbers below 16.
-    pub fn is_action(&self) -> bool {
+    pub const fn is_action(&self) -> bool {
         self.type_number() < 16
     }
+
     /// Appends the wire form.
-    pub fn encode(&self, _out: &mut Vec<u8>) {
-        todo!()
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        codec::encode(self, out);
     }
-}
-
-/// Reads a whole rule set; at most `limit` rules.
-pub fn decode_rules(_bytes: &[u8], _limit: usize) -> Result<Vec<Rule>, DecodeError> {
-    todo!()
-}
-
-/// Reads exactly `count` rules from the front of a reader.
-pub fn read_rules(
-    _reader: &mut crate::Reader<'_>,
-    _count: usize,
-) -> Result<Vec<Rule>, DecodeError> {
-    todo!()
 }

@@ -1,12 +1,20 @@
-//! A member's network configuration and its dictionary form (protocol specification 12.5), configuration chunks (12.4),
-//! and the request's metadata (12.2).
+//! A member's network configuration (protocol specification 12.5), configuration chunks (12.4), and the request's
+//! metadata (12.2).
 
-use std::net::IpAddr;
+mod ad_hoc;
+mod chunk;
+mod codec;
+mod request;
+
+use std::net::{IpAddr, SocketAddr};
 
 use crate::credential::{Capability, CertificateOfMembership, CertificateOfOwnership, Tag};
 use crate::dictionary::Dictionary;
 use crate::rule::Rule;
-use crate::{Address, DecodeError, IpPrefix, NetworkId, Signature};
+use crate::{Address, DecodeError, IpPrefix, NetworkId};
+
+pub use chunk::{ChunkSignature, ConfigChunk, MAX_CHUNK_DATA};
+pub use request::RequestMetadata;
 
 /// A network's configuration as issued to one member.
 #[derive(Clone, PartialEq, Debug)]
@@ -41,7 +49,9 @@ pub struct NetworkConfig {
     pub routes: Vec<Route>,
     pub assigned_ips: Vec<IpPrefix>,
     pub rules: Vec<Rule>,
+    /// None if neither a domain nor a server is set.
     pub dns: Option<Dns>,
+    /// None if version 0 and disabled.
     pub sso: Option<SingleSignOn>,
 }
 
@@ -63,12 +73,12 @@ pub struct Route {
 pub struct Dns {
     /// Search domain, at most 127 bytes.
     pub domain: String,
-    /// At most 4.
-    pub servers: Vec<IpAddr>,
+    /// At most 4. Controllers leave the ports 0.
+    pub servers: Vec<SocketAddr>,
 }
 
 /// Single sign-on fields; only kept and shown.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 #[allow(
     missing_docs,
     reason = "field names follow the specification's table of keys"
@@ -84,6 +94,24 @@ pub struct SingleSignOn {
     pub state: String,
     pub client_id: String,
     pub provider: String,
+}
+
+impl Default for SingleSignOn {
+    /// Version 0, disabled, with the provider's name that the reference starts with.
+    fn default() -> Self {
+        Self {
+            version: 0,
+            enabled: false,
+            authentication_url: String::new(),
+            authentication_expiry: 0,
+            issuer_url: String::new(),
+            central_url: String::new(),
+            nonce: String::new(),
+            state: String::new(),
+            client_id: String::new(),
+            provider: "default".to_owned(),
+        }
+    }
 }
 
 /// Frames to ff:ff:ff:ff:ff:ff are carried.
@@ -107,21 +135,48 @@ pub const DEFAULT_MULTICAST_LIMIT: u32 = 32;
 
 impl NetworkConfig {
     /// An empty configuration: private, no rules (drops everything), default MTU.
-    pub fn new(_network: NetworkId, _issued_to: Address) -> Self {
-        todo!()
+    pub fn new(network: NetworkId, issued_to: Address) -> Self {
+        Self {
+            network,
+            timestamp: 0,
+            credential_time_max_delta: 0,
+            revision: 0,
+            issued_to,
+            remote_trace_target: None,
+            remote_trace_level: 0,
+            flags: 0,
+            multicast_limit: 0,
+            public: false,
+            name: String::new(),
+            mtu: DEFAULT_MTU,
+            membership: None,
+            capabilities: Vec::new(),
+            tags: Vec::new(),
+            ownership: Vec::new(),
+            specialists: Vec::new(),
+            routes: Vec::new(),
+            assigned_ips: Vec::new(),
+            rules: Vec::new(),
+            dns: None,
+            sso: None,
+        }
     }
+
     /// The dictionary form, byte for byte as 1.14.1 writes it.
     pub fn to_dictionary(&self) -> Dictionary {
-        todo!()
+        codec::encode(self)
     }
+
     /// Reads the dictionary form with 1.14.1's leniency (specification 12.5).
-    pub fn from_dictionary(_dictionary: &Dictionary) -> Result<Self, DecodeError> {
-        todo!()
+    pub fn from_dictionary(dictionary: &Dictionary) -> Result<Self, DecodeError> {
+        codec::decode(dictionary)
     }
+
     /// The configuration of a network without controller (specification 10.8), or none for other ids.
-    pub fn ad_hoc(_network: NetworkId, _member: Address, _timestamp: u64) -> Option<Self> {
-        todo!()
+    pub fn ad_hoc(network: NetworkId, member: Address, timestamp: u64) -> Option<Self> {
+        ad_hoc::configuration(network, member, timestamp)
     }
+
     /// Addresses of specialists with any of the given flags.
     pub fn specialists_with(&self, flags: u64) -> impl Iterator<Item = Address> + '_ {
         self.specialists
@@ -129,68 +184,15 @@ impl NetworkConfig {
             .filter(move |s| **s & flags != 0)
             .map(|s| Address::from_u64(*s))
     }
+
     /// True if `address` is an active bridge of this network.
     pub fn is_active_bridge(&self, address: Address) -> bool {
         self.specialists_with(SPECIALIST_ACTIVE_BRIDGE)
             .any(|a| a == address)
     }
+
     /// `FLAG_` tests.
     pub const fn has_flag(&self, flag: u64) -> bool {
         self.flags & flag != 0
-    }
-}
-
-/// A signed slice of a configuration's dictionary (specification 12.4).
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "field names follow the specification")]
-pub struct ConfigChunk {
-    pub network: NetworkId,
-    pub data: Vec<u8>,
-    /// None in the legacy form, which ends after the data.
-    pub signed: Option<ChunkSignature>,
-}
-
-/// The part of a chunk that the legacy form lacks.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "field names follow the specification")]
-pub struct ChunkSignature {
-    pub propagate: bool,
-    pub update_id: u64,
-    pub total_length: u32,
-    pub index: u32,
-    pub signature: Signature,
-}
-
-/// Largest slice that stock controllers put into a chunk.
-pub const MAX_CHUNK_DATA: usize = 9740;
-
-impl ConfigChunk {
-    /// Reads a chunk.
-    pub fn decode(_bytes: &[u8]) -> Result<Self, DecodeError> {
-        todo!()
-    }
-    /// Appends the chunk's wire form.
-    pub fn encode(&self, _out: &mut Vec<u8>) {
-        todo!()
-    }
-    /// The bytes under the signature: from network id through index.
-    pub fn signed_bytes(&self) -> Vec<u8> {
-        todo!()
-    }
-}
-
-/// What a member tells the controller about itself (specification 12.2).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct RequestMetadata {
-    /// For example `linux/x86_64`.
-    pub platform: String,
-    /// Optional join token (`a`).
-    pub auth: Option<String>,
-}
-
-impl RequestMetadata {
-    /// The dictionary as 1.14.1 sends it.
-    pub fn to_dictionary(&self) -> Dictionary {
-        todo!()
     }
 }
