@@ -1,11 +1,10 @@
 //! Signed slices of a configuration (protocol specification 12.4).
 
-use crate::{DecodeError, Identity, NetworkId, Reader, SecretIdentity, Signature};
+use crate::{DecodeError, Identity, NetworkId, Reader, Signature};
 
 /// Largest slice that stock controllers put into a chunk.
 pub const MAX_CHUNK_DATA: usize = 9740;
 
-const FLAG_PROPAGATE: u8 = 0x01;
 const SIGNATURE_TYPE: u8 = 1;
 const SIGNATURE_LENGTH: u16 = 96;
 
@@ -33,44 +32,16 @@ pub struct ChunkSignature {
 }
 
 impl ChunkSignature {
+    /// Flag: to be passed on to the other members.
+    pub const PROPAGATE: u8 = 0x01;
+
     /// To be passed on to the other members?
     pub const fn propagate(&self) -> bool {
-        self.flags & FLAG_PROPAGATE != 0
+        self.flags & Self::PROPAGATE != 0
     }
 }
 
 impl ConfigChunk {
-    /// Cuts an encoded configuration into signed chunks, in order. `update_id` must not be 0 and must differ from
-    /// those of earlier configurations.
-    pub fn issue(
-        controller: &SecretIdentity,
-        network: NetworkId,
-        configuration: &[u8],
-        update_id: u64,
-        propagate: bool,
-    ) -> Vec<Self> {
-        let slices = configuration.chunks(MAX_CHUNK_DATA).enumerate();
-        let chunk = |(number, slice): (usize, &[u8])| {
-            let mut chunk = Self {
-                network,
-                data: slice.to_vec(),
-                signed: None,
-            };
-            let mut signed = ChunkSignature {
-                flags: if propagate { FLAG_PROPAGATE } else { 0 },
-                update_id,
-                total_length: configuration.len() as u32,
-                index: (number * MAX_CHUNK_DATA) as u32,
-                signature: Signature([0; 96]),
-            };
-            chunk.signed = Some(signed.clone());
-            signed.signature = controller.sign(&chunk.signed_bytes());
-            chunk.signed = Some(signed);
-            chunk
-        };
-        slices.map(chunk).collect()
-    }
-
     /// Reads a chunk.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(bytes);
