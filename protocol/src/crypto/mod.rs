@@ -4,4 +4,7 @@
 //! Poly1305 are ours because the portable builds of the libraries at hand are several times slower per packet: Salsa20
 //! is scalar there, and Poly1305 pays more than a microsecond per key.
 
+pub mod aes_gmac_siv;
+pub mod kdf;
+pub mod poly1305;
 pub mod salsa20;

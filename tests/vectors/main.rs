@@ -1,0 +1,14 @@
+//! Are our bytes their bytes: golden data that the reference program made, one module per file.
+//!
+//! The data is read from `$HAWSER_VECTORS`, by default `../shared/vectors` beside the repository. Where it is absent
+//! the tests on it say so and pass; the known answers in `known_answers.rs` are always there.
+
+mod addresses;
+mod fragments;
+mod identities;
+mod join;
+mod known_answers;
+mod load;
+mod packets;
+mod pcap;
+mod sessions;
