@@ -208,6 +208,9 @@ fn tempfile() -> io::Result<std::fs::File> {
 }
 
 fn run_inside(scenarios: &[Scenario], name: &str) -> ExitCode {
+    // Ctrl-C at the runner ends the scenario too, and with it the sandbox.
+    let _best_effort =
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
     let folder = match sandbox::enter() {
         Ok(Entered::Inside(folder)) => folder,
         Ok(Entered::Ended(status)) => {

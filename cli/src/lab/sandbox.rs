@@ -7,7 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Child, Command, ExitStatus};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
@@ -59,6 +59,11 @@ pub fn enter() -> Result<Entered, SandboxError> {
     if std::env::var_os(INSIDE).is_some() {
         return prepare().map(Entered::Inside);
     }
+    let mut signals = SigSet::empty();
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD] {
+        signals.add(signal);
+    }
+    signals.thread_block().map_err(|error| failed("block signals")(error.into()))?;
     let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
     let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
     if unshare(namespaces).is_err() {
@@ -83,32 +88,25 @@ pub fn enter() -> Result<Entered, SandboxError> {
         .env(INSIDE, "1")
         .spawn()
         .map_err(failed("run inside the new namespaces"))?;
-    pass_on_signals(child.id());
-    child
-        .wait()
+    wait_passing_signals_on(&mut child, &signals)
         .map(Entered::Ended)
         .map_err(failed("wait for the process inside"))
 }
 
-/// SIGTERM is passed on. Ctrl-C reaches the child by itself (same terminal); it only must not end us first, since we
-/// report how the child ended.
-fn pass_on_signals(child: u32) {
-    let mut signals = SigSet::empty();
-    signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
-    let Ok(child) = i32::try_from(child).map(Pid::from_raw) else {
-        return;
-    };
-    if signals.thread_block().is_err() {
-        return;
-    }
-    std::thread::spawn(move || {
-        while let Ok(signal) = signals.wait() {
-            if signal == Signal::SIGTERM && kill(child, Signal::SIGTERM).is_err() {
-                return;
-            }
+/// Waits for the end of `child`. SIGTERM is passed on. Ctrl-C reaches the child by itself (same terminal); it only must
+/// not end us first, since we report how the child ended. No thread does this: having left for a new PID namespace, this
+/// process may not create any (pid_namespaces(7)).
+fn wait_passing_signals_on(child: &mut Child, signals: &SigSet) -> io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
         }
-    });
+        if signals.wait()? == Signal::SIGTERM
+            && let Ok(pid) = i32::try_from(child.id())
+        {
+            kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+        }
+    }
 }
 
 /// First steps inside: die with the parent, a /proc that shows this PID namespace, a private folder.
