@@ -17,15 +17,26 @@
 //! The node can do everything by itself, frames included. Data-plane workers take the common case off its hands: they
 //! act on the [`snapshot::Snapshot`] that it publishes, and hand over whatever the snapshot has no answer for.
 
+mod expected;
 pub mod frame;
 pub mod io;
 pub mod limits;
 pub mod network;
 pub mod node;
+mod peer;
+mod physical;
+mod queue;
+mod reassembly;
+mod rendezvous;
+mod roots;
 pub mod rules;
 pub mod snapshot;
 pub mod status;
+mod surface;
+mod timers;
 mod transport;
+mod validation;
+mod whois;
 
 pub use io::{Command, Input, Output};
 pub use node::Node;

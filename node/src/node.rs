@@ -1,65 +1,400 @@
 //! [`Node`]: `handle` in, `poll` out.
 
-use protocol::world::World;
-use protocol::{Instant, SecretIdentity, WallClock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::io::{Input, Output};
+use protocol::packet::{PacketView, VERB_OFFSET};
+use protocol::verb::{ErrorBody, InReply, Verb};
+use protocol::world::World;
+use protocol::{Instant, NetworkId, SecretIdentity, WallClock};
+
+use crate::frame::EthernetFrame;
+use crate::io::{Command, Input, Output};
 use crate::network::Networks;
+use crate::queue::Incoming;
+use crate::snapshot::{NetworkEntry, Snapshot};
 use crate::status::{NetworkStatus, NodeStatus, PeerStatus};
-use crate::transport::Transport;
+use crate::timers;
+use crate::transport::{Handled, Received, Transport};
 
 /// A node's whole control state.
 pub struct Node {
-    _transport: Transport,
-    _networks: Networks,
+    transport: Transport,
+    networks: Networks,
+    /// The time of the last input.
+    now: Instant,
+    deadlines: Deadlines,
+    epoch: u64,
+    /// The networks as last published.
+    shown_networks: BTreeMap<NetworkId, Arc<NetworkEntry>>,
+    shown_upstream: bool,
+}
+
+/// When the timers run next.
+struct Deadlines {
+    ping_check: Instant,
+    housekeeping: Instant,
+    activity: Instant,
+    /// Retry of waiting packets; counts only while something waits.
+    retry: Option<Instant>,
+    networks: Instant,
+    last_publish: Option<Instant>,
 }
 
 impl Node {
     /// A node with no links and no networks. `planet` is what the home directory held, or the default. `seed` feeds all
     /// randomness.
     pub fn new(
-        _identity: SecretIdentity,
-        _planet: World,
-        _seed: [u8; 32],
-        _now: Instant,
-        _wall: WallClock,
+        identity: SecretIdentity,
+        planet: World,
+        seed: [u8; 32],
+        now: Instant,
+        wall: WallClock,
     ) -> Self {
-        todo!()
+        Self {
+            transport: Transport::new(identity, planet, seed, now, wall),
+            networks: Networks::new(),
+            now,
+            deadlines: Deadlines {
+                ping_check: now,
+                housekeeping: now + timers::HOUSEKEEPING,
+                activity: now + timers::ACTIVITY_CHECK,
+                retry: None,
+                networks: now,
+                last_publish: None,
+            },
+            epoch: 0,
+            shown_networks: BTreeMap::new(),
+            shown_upstream: false,
+        }
     }
 
-    /// Takes an input that happened at `now`. Time never goes backwards.
-    pub fn handle(&mut self, _now: Instant, _input: Input<'_>) {
-        todo!()
+    /// Takes an input that happened at `now`. Time never goes backwards: an earlier `now` counts as the last one.
+    pub fn handle(&mut self, now: Instant, input: Input<'_>) {
+        let now = now.max(self.now);
+        self.now = now;
+        match input {
+            Input::Datagram { path, bytes } => {
+                if let Some(incoming) = self.transport.receive_datagram(now, path, bytes) {
+                    self.process(now, incoming);
+                }
+            }
+            Input::Assembled { path, packet } => {
+                if let Some(incoming) = self.transport.receive_assembled(now, path, packet) {
+                    self.process(now, incoming);
+                }
+            }
+            Input::Opened { path, packet } => {
+                if let Some(incoming) = self.transport.receive_opened(now, path, packet) {
+                    self.process(now, incoming);
+                }
+            }
+            Input::Frame { network, bytes } => match EthernetFrame::parse(bytes) {
+                Some(frame) => {
+                    self.networks
+                        .handle_frame(&mut self.transport, now, network, &frame);
+                    self.networks_soon(now);
+                }
+                None => self.transport.count_malformed(),
+            },
+            Input::UnknownPath { peer, path } => self.transport.note_unknown_path(now, peer, path),
+            Input::Relayed {
+                source,
+                destination,
+            } => self.transport.introduce_if_due(now, source, destination),
+            Input::Command(command) => self.command(now, command),
+            Input::Tick => {}
+        }
+        self.notice_learned(now);
+        self.run_timers(now);
+        self.publish_if_due(now);
     }
 
     /// The next thing to do; [`Output::Timeout`] when there is nothing more.
     #[must_use]
     pub fn poll(&mut self) -> Output {
-        todo!()
+        self.transport
+            .next_output()
+            .unwrap_or_else(|| Output::Timeout(self.next_deadline()))
     }
 
     /// For the API.
     pub fn status(&self) -> NodeStatus {
-        todo!()
+        self.transport.status(self.now)
     }
 
     /// For the API, by address.
-    pub fn peers(&self, _now: Instant) -> Vec<PeerStatus> {
-        todo!()
+    pub fn peers(&self, now: Instant) -> Vec<PeerStatus> {
+        self.transport.peer_status(now)
     }
 
     /// For the API, by id.
-    pub fn networks(&self, _now: Instant) -> Vec<NetworkStatus> {
-        todo!()
+    pub fn networks(&self, now: Instant) -> Vec<NetworkStatus> {
+        self.networks.status(now)
     }
 
     /// Moons held, by id.
     pub fn moons(&self) -> Vec<World> {
-        todo!()
+        self.transport.moons()
     }
 
     /// Peers that should be written to the cache at an orderly stop: address and file content.
     pub fn peer_cache(&self) -> Vec<(protocol::Address, Vec<u8>)> {
-        todo!()
+        self.transport.peer_cache()
+    }
+
+    fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::SetLinks(links) => {
+                self.transport.set_links(now, links);
+                self.deadlines.ping_check = now;
+            }
+            Command::SetWallClock(wall) => self.transport.set_wall(wall),
+            Command::Orbit { moon, seed } => {
+                self.transport.orbit(moon, seed);
+                self.deadlines.ping_check = now;
+            }
+            Command::LoadMoon(moon) => {
+                self.transport.load_moon(now, *moon);
+                self.deadlines.ping_check = now;
+            }
+            Command::Deorbit(moon) => self.transport.deorbit(now, moon),
+            Command::LoadPeer {
+                identity,
+                endpoints,
+            } => self.transport.load_peer(now, identity, endpoints),
+            Command::Configure(config) => self.transport.configure(*config),
+            Command::SetMappedAddresses(mapped) => self.transport.set_mapped(mapped),
+            command @ (Command::Join { .. }
+            | Command::Leave(_)
+            | Command::PortFailed { .. }
+            | Command::PortState { .. }
+            | Command::SendNetworkConfig { .. }
+            | Command::SendNetworkError { .. }
+            | Command::SendRevocation { .. }
+            | Command::MemberAuthorised { .. }) => {
+                self.networks
+                    .handle_command(&mut self.transport, now, command);
+                self.deadlines.networks = now;
+            }
+        }
+    }
+
+    /// Opens a whole packet, handles it, and does what every authentic packet does.
+    fn process(&mut self, now: Instant, incoming: Incoming) {
+        let Some(incoming) = self.transport.open(now, incoming) else {
+            return;
+        };
+        let Some(view) = PacketView::new(&incoming.packet) else {
+            return;
+        };
+        let verb = view.verb();
+        let packet = Received {
+            path: incoming.path,
+            source: view.source(),
+            id: view.id(),
+            hops: view.hops(),
+            verb: verb.unwrap_or(Verb::Nop),
+            payload: view.payload(),
+        };
+        self.transport.count_received(incoming.packet[VERB_OFFSET]);
+        match self.dispatch(now, &packet) {
+            Handled::Done => self.transport.note_authentic(now, &packet, false),
+            Handled::Trusted => self.transport.note_authentic(now, &packet, true),
+            Handled::Hold => self.transport.put_aside(now, incoming),
+            Handled::RateLimited => {}
+        }
+    }
+
+    fn dispatch(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
+        match packet.verb {
+            Verb::Nop | Verb::UserMessage | Verb::RemoteTrace => Handled::Done,
+            Verb::Hello => {
+                // Does its own path learning, after its answer.
+                self.transport.handle_opened_hello(now, packet);
+                Handled::RateLimited
+            }
+            Verb::Ok => self.dispatch_ok(now, packet),
+            Verb::Error => self.dispatch_error(now, packet),
+            Verb::Whois => self.transport.handle_whois(now, packet),
+            Verb::Echo => self.transport.handle_echo(now, packet),
+            Verb::Rendezvous => {
+                self.transport.handle_rendezvous(now, packet);
+                Handled::Done
+            }
+            Verb::PushDirectPaths => {
+                self.transport.handle_push_direct_paths(now, packet);
+                Handled::Done
+            }
+            // Measurements say nothing of where a peer may be reached (7.0).
+            Verb::Ack | Verb::QosMeasurement | Verb::PathNegotiationRequest => Handled::RateLimited,
+            Verb::Frame
+            | Verb::ExtFrame
+            | Verb::MulticastLike
+            | Verb::NetworkCredentials
+            | Verb::NetworkConfigRequest
+            | Verb::NetworkConfig
+            | Verb::MulticastGather
+            | Verb::MulticastFrame => {
+                let handled = self
+                    .networks
+                    .handle_packet(&mut self.transport, now, packet);
+                self.networks_soon(now);
+                handled
+            }
+        }
+    }
+
+    fn dispatch_ok(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
+        let Ok((in_reply, body)) = InReply::decode(packet.payload) else {
+            self.transport.count_malformed();
+            return Handled::RateLimited;
+        };
+        if !self.transport.is_expected(in_reply.packet) {
+            return Handled::RateLimited;
+        }
+        match Verb::from_byte(in_reply.verb) {
+            Some(Verb::Hello) => {
+                if !self.transport.handle_ok_hello(now, packet, body) {
+                    return Handled::RateLimited;
+                }
+            }
+            Some(Verb::Whois) => self.transport.handle_ok_whois(now, packet, body),
+            Some(
+                Verb::NetworkConfigRequest
+                | Verb::MulticastGather
+                | Verb::MulticastFrame
+                | Verb::ExtFrame,
+            ) => {
+                self.networks
+                    .handle_ok(&mut self.transport, now, packet, in_reply, body);
+                self.networks_soon(now);
+            }
+            _ => {}
+        }
+        Handled::Done
+    }
+
+    fn dispatch_error(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
+        let decoded = InReply::decode(packet.payload)
+            .and_then(|(in_reply, body)| Ok((in_reply, ErrorBody::decode(body)?)));
+        let Ok((in_reply, error)) = decoded else {
+            self.transport.count_malformed();
+            return Handled::RateLimited;
+        };
+        self.transport.count_error(error.code);
+        if Transport::is_collision(error.code) {
+            self.transport.handle_collision(packet.source);
+        } else {
+            self.networks
+                .handle_error(&mut self.transport, now, packet, in_reply, &error);
+            self.networks_soon(now);
+        }
+        Handled::Done
+    }
+
+    /// The networks did something: their next deadline may have changed.
+    fn networks_soon(&mut self, now: Instant) {
+        self.deadlines.networks = self.deadlines.networks.min(now + timers::GRANULARITY);
+    }
+
+    /// New identities set waiting packets going.
+    fn notice_learned(&mut self, now: Instant) {
+        let learned = self.transport.take_learned();
+        if learned.is_empty() {
+            return;
+        }
+        for address in learned {
+            self.networks
+                .identity_learned(&mut self.transport, now, address);
+        }
+        self.networks_soon(now);
+        self.retry_waiting(now);
+    }
+
+    fn retry_waiting(&mut self, now: Instant) {
+        self.deadlines.retry = None;
+        self.transport.retry_transmit_queue(now);
+        for incoming in self.transport.take_waiting(now) {
+            self.process(now, incoming);
+        }
+    }
+
+    fn run_timers(&mut self, now: Instant) {
+        if now >= self.deadlines.activity {
+            self.deadlines.activity = now + timers::ACTIVITY_CHECK;
+            self.transport.read_activity(now);
+        }
+        if now >= self.deadlines.ping_check {
+            self.deadlines.ping_check = now + self.transport.ping_interval();
+            self.transport.ping_check(now);
+            self.networks.ping_check(&mut self.transport, now);
+            self.networks_soon(now);
+        }
+        if now >= self.deadlines.housekeeping {
+            self.deadlines.housekeeping = now + timers::HOUSEKEEPING;
+            self.transport.housekeeping(now);
+        }
+        if self.deadlines.retry.is_some_and(|at| now >= at) {
+            self.retry_waiting(now);
+        }
+        if now >= self.deadlines.networks {
+            let next = self.networks.tick(&mut self.transport, now);
+            self.deadlines.networks = next.max(now + timers::GRANULARITY);
+        }
+        if self.transport.anything_waits() {
+            self.deadlines.retry.get_or_insert(now + timers::RETRY);
+        } else {
+            self.deadlines.retry = None;
+        }
+    }
+
+    fn publish_if_due(&mut self, now: Instant) {
+        if !self.transport.is_snapshot_dirty()
+            || !timers::due(self.deadlines.last_publish, now, timers::PUBLISH)
+        {
+            return;
+        }
+        let (peers, peers_changed) = self.transport.snapshot_peers(now);
+        let networks = self.networks.snapshot(&self.transport, now);
+        let is_upstream = self.transport.is_upstream();
+        let networks_changed = networks.len() != self.shown_networks.len()
+            || networks
+                .iter()
+                .zip(&self.shown_networks)
+                .any(|(a, b)| a.0 != b.0 || !Arc::ptr_eq(a.1, b.1));
+        if !peers_changed
+            && !networks_changed
+            && is_upstream == self.shown_upstream
+            && self.epoch > 0
+        {
+            return;
+        }
+        self.epoch += 1;
+        self.deadlines.last_publish = Some(now);
+        self.shown_networks.clone_from(&networks);
+        self.shown_upstream = is_upstream;
+        self.transport.output(Output::Publish(Arc::new(Snapshot {
+            epoch: self.epoch,
+            address: self.transport.address(),
+            is_upstream,
+            peers,
+            networks,
+        })));
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let d = &self.deadlines;
+        let mut next = d.ping_check.min(d.housekeeping).min(d.networks);
+        if self.transport.has_peers() {
+            next = next.min(d.activity);
+        }
+        if let Some(retry) = d.retry {
+            next = next.min(retry);
+        }
+        if self.transport.is_snapshot_dirty() {
+            next = next.min(d.last_publish.map_or(self.now, |at| at + timers::PUBLISH));
+        }
+        next
     }
 }

@@ -1,0 +1,191 @@
+//! What others may see: the peers of the snapshot, and views for the API.
+
+use std::sync::Arc;
+
+use bond::Plan;
+use protocol::{Address, Instant};
+
+use super::Transport;
+use crate::io::PathKey;
+use crate::peer::Peer;
+use crate::snapshot::{PathEntry, PeerEntry, PeerShard, Snapshot};
+use crate::status::{NodeStatus, PathStatus, PeerStatus};
+
+impl Transport {
+    /// Something changed since the last [`Self::snapshot_peers`].
+    pub(crate) fn is_snapshot_dirty(&self) -> bool {
+        self.snapshot_dirty
+    }
+
+    /// The shards of peers as of now, and whether any differs from last time. Unchanged shards and entries keep their
+    /// `Arc`.
+    pub(crate) fn snapshot_peers(&mut self, now: Instant) -> (Vec<Arc<PeerShard>>, bool) {
+        self.snapshot_dirty = false;
+        let relay = self.best_relay(now);
+        self.shown_relay = relay;
+        let mut changed = false;
+        for address in std::mem::take(&mut self.dirty_peers) {
+            let shard = &self.shards[Snapshot::shard_of(address)];
+            let old = shard.get(&address);
+            let new = self
+                .peers
+                .get(&address)
+                .map(|peer| self.entry(now, peer, relay));
+            match (old, &new) {
+                (None, None) => continue,
+                (Some(old), Some(new)) if is_same(old, new) => continue,
+                _ => {}
+            }
+            changed = true;
+            let shard = Arc::make_mut(&mut self.shards[Snapshot::shard_of(address)]);
+            match new {
+                Some(entry) => shard.insert(address, Arc::new(entry)),
+                None => shard.remove(&address),
+            };
+        }
+        (self.shards.clone(), changed)
+    }
+
+    /// The best upstream and its best path, if it has one.
+    pub(super) fn best_relay(&self, now: Instant) -> Option<(Address, PathKey)> {
+        let relay = self.best_upstream(now)?;
+        self.direct_path(now, relay, false)
+            .map(|path| (relay, path))
+    }
+
+    /// The direct path that the snapshot's plan for this peer uses; none if it has none or goes through a relay.
+    pub(super) fn shown_path(&self, address: Address) -> Option<PathKey> {
+        let entry = self.shards[Snapshot::shard_of(address)].get(&address)?;
+        let Plan::Single(index) = entry.plan else {
+            return None;
+        };
+        entry
+            .paths
+            .get(usize::from(index))
+            .filter(|path| path.direct)
+            .map(|path| path.key)
+    }
+
+    fn entry(&self, now: Instant, peer: &Peer, relay: Option<(Address, PathKey)>) -> PeerEntry {
+        let path_entry = |key: PathKey, direct: bool| {
+            let ip = key.remote.ip();
+            PathEntry {
+                key,
+                mtu: self.settings.mtu(ip),
+                direct,
+                trusted_path_id: self.settings.trusted_path(ip),
+                activity: self
+                    .paths
+                    .get(key)
+                    .map(|p| p.activity.clone())
+                    .unwrap_or_default(),
+            }
+        };
+        let mut paths: Vec<PathEntry> =
+            peer.paths.iter().map(|p| path_entry(p.key, true)).collect();
+        let index = match peer.best_path(now, &self.paths, false) {
+            Some(best) => Some(best),
+            None => match relay {
+                Some((upstream, path)) if upstream != peer.address() => {
+                    paths.push(path_entry(path, false));
+                    Some(paths.len() - 1)
+                }
+                _ => peer.best_path(now, &self.paths, true),
+            },
+        };
+        let plan = index
+            .and_then(|index| u16::try_from(index).ok())
+            .map_or(Plan::Unreachable, Plan::Single);
+        PeerEntry {
+            address: peer.address(),
+            keys: peer.keys.clone(),
+            suite: peer.suite(),
+            plan,
+            paths: paths.into_boxed_slice(),
+            activity: peer.activity.clone(),
+        }
+    }
+
+    /// For the API.
+    pub(crate) fn status(&self, now: Instant) -> NodeStatus {
+        NodeStatus {
+            identity: self.secret.public().clone(),
+            online: self.online,
+            planet_id: self.roots.planet().id,
+            planet_timestamp: self.roots.planet().timestamp,
+            surface_addresses: self.surface.addresses(now).into_iter().collect(),
+            counters: self.counters.clone(),
+        }
+    }
+
+    /// For the API, by address.
+    pub(crate) fn peer_status(&self, now: Instant) -> Vec<PeerStatus> {
+        self.peers
+            .values()
+            .map(|peer| {
+                let preferred = peer.best_path(now, &self.paths, false);
+                let paths = peer
+                    .paths
+                    .iter()
+                    .enumerate()
+                    .map(|(index, path)| self.path_status(now, path.key, preferred == Some(index)))
+                    .collect::<Vec<_>>();
+                PeerStatus {
+                    address: peer.address(),
+                    version: peer.version.map(|v| {
+                        let (major, minor, revision) = v.software;
+                        (
+                            u16::from(v.protocol),
+                            u16::from(major),
+                            u16::from(minor),
+                            revision,
+                        )
+                    }),
+                    latency: paths.iter().find(|p| p.preferred).and_then(|p| p.latency),
+                    role: self.roots.role(peer.address()),
+                    paths,
+                }
+            })
+            .collect()
+    }
+
+    fn path_status(&self, now: Instant, key: PathKey, preferred: bool) -> PathStatus {
+        let record = self.paths.get(key);
+        PathStatus {
+            path: key,
+            last_send: record.and_then(|r| r.activity.sent.get()),
+            last_receive: record.and_then(|r| r.activity.received.get()),
+            alive: record.is_some_and(|r| r.is_alive(now)),
+            preferred,
+            trusted_path_id: self.settings.trusted_path(key.remote.ip()).unwrap_or(0),
+            latency: record.and_then(|r| r.latency),
+        }
+    }
+
+    /// Moons held, by id.
+    pub(crate) fn moons(&self) -> Vec<protocol::world::World> {
+        self.roots.moons().values().cloned().collect()
+    }
+
+    /// What an orderly stop writes to the cache.
+    pub(crate) fn peer_cache(&self) -> Vec<(Address, Vec<u8>)> {
+        self.peers
+            .iter()
+            .map(|(address, peer)| (*address, peer.cache_file()))
+            .collect()
+    }
+}
+
+fn is_same(a: &PeerEntry, b: &PeerEntry) -> bool {
+    a.suite == b.suite
+        && a.plan == b.plan
+        && Arc::ptr_eq(&a.activity, &b.activity)
+        && a.paths.len() == b.paths.len()
+        && a.paths.iter().zip(&b.paths).all(|(a, b)| {
+            a.key == b.key
+                && a.mtu == b.mtu
+                && a.direct == b.direct
+                && a.trusted_path_id == b.trusted_path_id
+                && Arc::ptr_eq(&a.activity, &b.activity)
+        })
+}

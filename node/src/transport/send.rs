@@ -1,0 +1,242 @@
+//! Sending: routes, seals, fragments, queues (protocol specification 4.2).
+
+use protocol::packet::{
+    self, FLAG_FRAGMENTED, MAX_PIECES, PAYLOAD_OFFSET, PacketView, piece_count, seal_trusted, split,
+};
+use protocol::{Address, Instant, PacketId, Suite, Verb};
+
+use super::Transport;
+use crate::io::{Output, PathKey, Transmit};
+use crate::peer::Peer;
+use crate::peer::path::LATENCY_UNKNOWN;
+use crate::queue::Outgoing;
+use crate::timers::{self, due, millis_since};
+
+/// Offset of flags, cipher and hops in a packet.
+const FLAGS_OFFSET: usize = 18;
+
+/// Why a packet could not be sent yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NotSent {
+    UnknownPeer,
+    NoPath,
+    /// Longer than seven datagrams: nobody could join it.
+    TooLarge,
+}
+
+impl Transport {
+    /// A fresh packet from us, not sealed.
+    pub(super) fn build(
+        &mut self,
+        to: Address,
+        verb: Verb,
+        payload: &[u8],
+        compress: bool,
+    ) -> Vec<u8> {
+        let id = PacketId(self.random_u64());
+        let mut packet = vec![0; PAYLOAD_OFFSET];
+        packet::write_header(&mut packet, id, to, self.address, verb);
+        packet.extend_from_slice(payload);
+        if compress {
+            packet::compress(&mut packet);
+        }
+        packet
+    }
+
+    pub(super) fn send_or_queue(
+        &mut self,
+        now: Instant,
+        to: Address,
+        mut packet: Vec<u8>,
+    ) -> Option<PacketId> {
+        match self.try_send(now, to, &mut packet) {
+            Ok(id) => return Some(id),
+            Err(NotSent::TooLarge) => self.counters.overflow += 1,
+            Err(reason) => {
+                let entry = Outgoing {
+                    since: now,
+                    to,
+                    packet,
+                };
+                self.counters.overflow += u64::from(self.transmit_queue.push(now, entry));
+                if reason == NotSent::UnknownPeer {
+                    self.whois(now, to);
+                }
+            }
+        }
+        None
+    }
+
+    /// Sends by the best route or says why not; then the packet is left as it was.
+    pub(super) fn try_send(
+        &mut self,
+        now: Instant,
+        to: Address,
+        packet: &mut Vec<u8>,
+    ) -> Result<PacketId, NotSent> {
+        if !self.peers.contains_key(&to) {
+            return Err(NotSent::UnknownPeer);
+        }
+        let route = self.route(now, to).ok_or(NotSent::NoPath)?;
+        let ip = route.remote.ip();
+        let mtu = usize::from(self.settings.mtu(ip));
+        if packet.len() > mtu {
+            if piece_count(packet.len(), mtu) > MAX_PIECES {
+                return Err(NotSent::TooLarge);
+            }
+            // Authenticated, so it must stand before the seal.
+            packet[FLAGS_OFFSET] |= FLAG_FRAGMENTED;
+        }
+        let trusted = self.settings.trusted_path(ip);
+        let id = self.seal(to, packet, trusted).ok_or(NotSent::UnknownPeer)?;
+        // The reference does not expect replies to what it sends over trusted paths, and so never comes to terms with a
+        // root behind one. Expecting them costs nothing.
+        self.expected.register(id);
+        if packet.len() > mtu {
+            for datagram in split(packet, mtu) {
+                self.emit(now, route, datagram);
+            }
+        } else {
+            self.emit(now, route, std::mem::take(packet));
+        }
+        Ok(id)
+    }
+
+    /// Seals for a peer with the suite of its version, or for a trusted path.
+    fn seal(&mut self, to: Address, packet: &mut [u8], trusted: Option<u64>) -> Option<PacketId> {
+        let verb = usize::from(packet[PAYLOAD_OFFSET - 1] & 0x1f);
+        self.counters.sent[verb] += 1;
+        let peer = self.peers.get(&to)?;
+        if let Some(trusted_path_id) = trusted {
+            seal_trusted(packet, trusted_path_id);
+            return PacketView::new(packet).map(PacketView::id);
+        }
+        let suite = match verb_suite(verb) {
+            Some(suite) => suite,
+            None => peer.suite(),
+        };
+        Some(peer.keys.seal(packet, suite))
+    }
+
+    /// Sends one datagram, whatever its size, on a path of the caller's choice; never as trusted path. The caller decides
+    /// whether to expect replies.
+    pub(super) fn send_on_path(
+        &mut self,
+        now: Instant,
+        to: Address,
+        path: PathKey,
+        verb: Verb,
+        payload: &[u8],
+        compress: bool,
+    ) -> Option<PacketId> {
+        let mut packet = self.build(to, verb, payload, compress);
+        let id = self.seal(to, &mut packet, None)?;
+        self.emit(now, path, packet);
+        Some(id)
+    }
+
+    /// One datagram on one path.
+    pub(super) fn emit(&mut self, now: Instant, path: PathKey, bytes: Vec<u8>) {
+        if let Some(record) = self.paths.get(path) {
+            record.activity.sent.set(now);
+        }
+        self.output(Output::Transmit(Transmit {
+            link: Some(path.link),
+            to: path.remote,
+            bytes,
+            ttl: None,
+        }));
+    }
+
+    /// Where a packet to `to` goes now: best direct path, else relay, else whatever path there was.
+    pub(super) fn route(&mut self, now: Instant, to: Address) -> Option<PathKey> {
+        if let Some(direct) = self.direct_path(now, to, false) {
+            return Some(direct);
+        }
+        self.try_hint(now, to);
+        self.relay_path(now, to)
+            .map(|(_, path)| path)
+            .or_else(|| self.direct_path(now, to, true))
+    }
+
+    /// The best path of a peer itself.
+    pub(super) fn direct_path(
+        &self,
+        now: Instant,
+        peer: Address,
+        also_expired: bool,
+    ) -> Option<PathKey> {
+        let peer = self.peers.get(&peer)?;
+        let best = peer.best_path(now, &self.paths, also_expired)?;
+        peer.paths.get(best).map(|p| p.key)
+    }
+
+    /// The best upstream's best path, for packets to someone else.
+    pub(super) fn relay_path(&self, now: Instant, to: Address) -> Option<(Address, PathKey)> {
+        let relay = self.best_upstream(now).filter(|relay| *relay != to)?;
+        self.direct_path(now, relay, false)
+            .map(|path| (relay, path))
+    }
+
+    /// 8.7: a configured address is tried now and then while there is no direct path.
+    fn try_hint(&mut self, now: Instant, to: Address) {
+        let hints = self.settings.hints(to);
+        if hints.is_empty() {
+            return;
+        }
+        let count = hints.len();
+        let Some(peer) = self.peers.get_mut(&to) else {
+            return;
+        };
+        if !due(peer.last_hint, now, timers::HINT) {
+            return;
+        }
+        peer.last_hint = Some(now);
+        let index = self.random_index(count);
+        let hint = self.settings.hints(to)[index];
+        self.send_hello(now, to, hint, None);
+    }
+
+    /// 9.5: the smaller the better.
+    pub(super) fn upstream_score(&self, now: Instant, peer: &Peer) -> u64 {
+        let latency = match peer.latency(now, &self.paths) {
+            None | Some(0) => LATENCY_UNKNOWN,
+            Some(latency) => latency,
+        };
+        match peer.last_receive() {
+            Some(at) if !due(Some(at), now, timers::PEER_ALIVE) => {
+                u64::from(latency) * (millis_since(at, now) / timers::UPSTREAM_SILENCE + 1)
+            }
+            _ => u64::MAX,
+        }
+    }
+
+    /// Tries queued packets again.
+    pub(crate) fn retry_transmit_queue(&mut self, now: Instant) {
+        for mut entry in self.transmit_queue.take(now) {
+            match self.try_send(now, entry.to, &mut entry.packet) {
+                Ok(_) | Err(NotSent::TooLarge) => {}
+                Err(reason) => {
+                    let to = entry.to;
+                    self.transmit_queue.push(now, entry);
+                    if reason == NotSent::UnknownPeer {
+                        self.whois(now, to);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Verbs with a suite of their own, whoever the peer is (2.7).
+fn verb_suite(verb: usize) -> Option<Suite> {
+    let mac_only = [
+        Verb::Hello,
+        Verb::QosMeasurement,
+        Verb::PathNegotiationRequest,
+    ];
+    mac_only
+        .iter()
+        .any(|v| *v as usize == verb)
+        .then_some(Suite::Poly1305)
+}
