@@ -46,12 +46,21 @@ pub(crate) struct CounterCells {
 
 impl CounterCells {
     /// Counts one loss.
-    pub(crate) fn drop(&self, reason: DropReason) {
-        self.drop_many(reason, 1);
+    pub(crate) fn lost(&self, reason: DropReason) {
+        self.lost_many(reason, 1);
     }
 
-    pub(crate) fn drop_many(&self, reason: DropReason, count: u64) {
+    pub(crate) fn lost_many(&self, reason: DropReason, count: u64) {
         self.drops[reason as usize].add(count);
+    }
+
+    /// Counts a handover, which fails only if the ring is full.
+    pub(crate) fn count_handover(&self, pushed: bool) {
+        if pushed {
+            self.handovers.add(1);
+        } else {
+            self.lost(DropReason::HandoverFull);
+        }
     }
 
     pub(crate) fn read(&self, networks: &[(NetworkId, Arc<NetworkCells>)]) -> WorkerCounters {

@@ -304,7 +304,7 @@ impl Dataplane {
                 .collect(),
         };
         if chosen.is_empty() {
-            self.control.drop(DropReason::NoLink);
+            self.control.lost(DropReason::NoLink);
         }
         for (link, handle) in chosen {
             let length = transmit.bytes.len();
@@ -330,7 +330,7 @@ impl Dataplane {
                 self.control.datagrams_sent.add(1);
                 self.control.bytes_sent.add(length as u64);
             } else {
-                self.control.drop(DropReason::SendFailed);
+                self.control.lost(DropReason::SendFailed);
             }
         }
     }
@@ -342,7 +342,7 @@ impl Dataplane {
             .get(&network)
             .and_then(|handle| handle.device.queues.first())
         else {
-            self.control.drop(DropReason::NoDevice);
+            self.control.lost(DropReason::NoDevice);
             return;
         };
         match queue.write(frame) {
@@ -350,7 +350,7 @@ impl Dataplane {
                 self.control.frames_written.add(1);
                 self.control.frame_bytes_written.add(frame.len() as u64);
             }
-            Err(_) => self.control.drop(DropReason::DeviceRefused),
+            Err(_) => self.control.lost(DropReason::DeviceRefused),
         }
     }
 

@@ -42,6 +42,8 @@ reasons! {
     FromThisNode => "from_this_node",
     /// A packet to be relayed has come too far already.
     HopLimit => "hop_limit",
+    /// A cipher suite that nobody has (protocol specification 2.1).
+    UnsupportedSuite => "unsupported_suite",
     /// A tag does not match: corrupted, forged, or sealed with other keys.
     BadTag => "bad_tag",
     /// A fragment's numbers are out of range.

@@ -1,1 +1,333 @@
-//! To come.
+//! TAP to UDP, step by step.
+
+use std::io;
+
+use bond::plan::Pick;
+use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
+use node::rules::Action;
+use node::snapshot::{MemberEntry, NetworkEntry, PathEntry, PeerEntry, Snapshot};
+use protocol::packet::{
+    self, FRAGMENT_HEADER_LENGTH, MAX_PACKET_LENGTH, MAX_PIECES, PAYLOAD_OFFSET,
+};
+use protocol::{Address, Instant, MacAddress, Verb};
+
+use crate::batch::Flush;
+use crate::flow_cache::Flow;
+use crate::tap::Tap;
+use crate::udp::Udp;
+use crate::worker::{Core, TapPort};
+use crate::{DropReason, Handover};
+
+/// Network id and Ethertype, between the packet's header and the frame's payload (protocol specification 7.7).
+pub(crate) const FRAME_HEADER_LENGTH: usize = PAYLOAD_OFFSET + 10;
+/// How far into its buffer a frame is read, so that its payload already lies where the packet wants it. Its Ethertype then
+/// does too.
+pub(crate) const HEADROOM: usize = FRAME_HEADER_LENGTH - ETHERNET_HEADER_LENGTH;
+/// Room for the longest frame; longer ones are cut by the device.
+const MAX_FRAME: usize = MAX_PACKET_LENGTH - HEADROOM;
+/// A path MTU below this is not believed.
+const MIN_PATH_MTU: usize = 128;
+
+/// What is left on a device's queue.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    /// Nothing: wait for the next readiness event.
+    Drained,
+    /// Perhaps more.
+    More,
+    /// A socket is full: read no more, so that the device's queue shows the pressure.
+    Blocked,
+}
+
+/// The member that the last frame went to; the next one usually goes there too.
+type Memo<'s> = Option<(MacAddress, &'s MemberEntry, &'s PeerEntry)>;
+
+/// What to do with a frame.
+enum Decision<'s> {
+    Drop,
+    HandOver,
+    Send(&'s MemberEntry, &'s PeerEntry, Flow),
+}
+
+/// Moves up to `budget` frames from a device's queue into the egress batch, which the caller flushes.
+pub(crate) fn turn<T: Tap, U: Udp>(
+    core: &mut Core<T, U>,
+    tap: usize,
+    snapshot: &Snapshot,
+    now: Instant,
+    budget: usize,
+) -> Progress {
+    let mut memo = None;
+    for _ in 0..budget {
+        // 1. Read a frame into the slot behind the last packet.
+        let Some(slot) = core.egress.slot() else {
+            match core.egress.flush(&core.links, &core.counters) {
+                Flush::Done => continue,
+                Flush::Blocked(_) => return Progress::Blocked,
+            }
+        };
+        let port = &core.taps[tap];
+        let length = match port.queue.read(&mut slot[HEADROOM..HEADROOM + MAX_FRAME]) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(_) => return Progress::Drained,
+        };
+        core.counters.frames_read.add(1);
+        core.counters.frame_bytes_read.add(length as u64);
+        frame(core, tap, length, snapshot, &mut memo, now);
+    }
+    Progress::More
+}
+
+/// One frame of `length` bytes, which lies in the egress slot behind the headroom.
+fn frame<'s, T: Tap, U: Udp>(
+    core: &mut Core<T, U>,
+    tap: usize,
+    length: usize,
+    snapshot: &'s Snapshot,
+    memo: &mut Memo<'s>,
+    now: Instant,
+) {
+    let port = &core.taps[tap];
+    let Some(slot) = core.egress.slot() else {
+        return;
+    };
+    // 2. Parse.
+    let Some(ethernet) = EthernetFrame::parse(&slot[HEADROOM..HEADROOM + length]) else {
+        core.counters.lost(DropReason::FrameTooShort);
+        return;
+    };
+    let network = snapshot.network(port.network).map(|entry| &**entry);
+    // 3. Who shall get it, and may it leave? Through the flow cache.
+    let decision = match network {
+        Some(network) => {
+            let cache = &mut core.outbound_flows;
+            let mut evaluate = |member: &MemberEntry, to: Address, flow: &Flow| {
+                let known = cache.lookup(flow, port.network, to, snapshot.epoch);
+                if let Some(accept) = known {
+                    return Some(accept);
+                }
+                let random = core.ids.random_u32();
+                let verdict = network.policy.filter_outbound(
+                    Some(to),
+                    Some(&member.remote),
+                    &ethernet,
+                    random,
+                );
+                if verdict.base_copy.is_some() || verdict.capability_copy.is_some() {
+                    return None;
+                }
+                let accept = match verdict.action {
+                    Action::Accept | Action::SuperAccept => true,
+                    Action::Drop => false,
+                    Action::Redirect(_) => return None,
+                };
+                if verdict.cacheable {
+                    cache.remember(flow, port.network, to, snapshot.epoch, accept);
+                }
+                Some(accept)
+            };
+            decide(network, snapshot, &ethernet, memo, &mut evaluate)
+        }
+        None => Decision::HandOver,
+    };
+    let payload = ethernet.payload.len();
+    let sent = match decision {
+        Decision::Drop => {
+            core.counters.lost(DropReason::FilteredOutbound);
+            port.counters.send_dropped.add(1);
+            return;
+        }
+        Decision::HandOver => false,
+        Decision::Send(member, peer, flow) => {
+            send(core, tap, HEADROOM + length, member, peer, &flow, now)
+        }
+    };
+    if sent {
+        let counters = &core.taps[tap].counters;
+        counters.sent.add(1);
+        counters.sent_bytes.add(payload as u64);
+    } else {
+        hand_over_frame(core, tap, length);
+    }
+}
+
+/// Steps 2 and 3 for a frame of a configured network.
+fn decide<'s>(
+    network: &'s NetworkEntry,
+    snapshot: &'s Snapshot,
+    frame: &EthernetFrame<'_>,
+    memo: &mut Memo<'s>,
+    evaluate: &mut dyn FnMut(&MemberEntry, Address, &Flow) -> Option<bool>,
+) -> Decision<'s> {
+    if frame.source != network.mac
+        || frame.destination.is_multicast()
+        || frame.destination == network.mac
+    {
+        return Decision::HandOver;
+    }
+    let (member, peer) = match memo {
+        Some((mac, member, peer)) if *mac == frame.destination => (*member, *peer),
+        _ => {
+            let found = frame
+                .destination
+                .to_address(network.network)
+                .and_then(|address| {
+                    let member = network.members.get(&address)?;
+                    let peer = snapshot.peer(address)?;
+                    member.has_our_credentials.then_some((&**member, &**peer))
+                });
+            let Some((member, peer)) = found else {
+                return Decision::HandOver;
+            };
+            *memo = Some((frame.destination, member, peer));
+            (member, peer)
+        }
+    };
+    let flow = Flow::of(frame);
+    match evaluate(member, peer.address, &flow) {
+        Some(true) => Decision::Send(member, peer, flow),
+        Some(false) => Decision::Drop,
+        None => Decision::HandOver,
+    }
+}
+
+/// Makes the frame a packet where it lies and queues it. False, with the frame untouched, if no path is known.
+fn send<T: Tap, U: Udp>(
+    core: &mut Core<T, U>,
+    tap: usize,
+    length: usize,
+    member: &MemberEntry,
+    peer: &PeerEntry,
+    flow: &Flow,
+    now: Instant,
+) -> bool {
+    // 4. Pick the path, or the paths.
+    let pick = peer.plan.pick(flow.symmetric_hash(), &mut core.cursor);
+    let indices: &[bond::plan::PathIndex] = match &pick {
+        Pick::None => &[],
+        Pick::One(index) => std::slice::from_ref(index),
+        Pick::All(indices) => indices,
+    };
+    let paths = || {
+        indices
+            .iter()
+            .filter_map(|&index| peer.paths.get(usize::from(index)))
+    };
+    let Some(mtu) = paths().map(|path| usize::from(path.mtu)).min() else {
+        return false;
+    };
+    let Some((pieces, size)) = cut(length, mtu) else {
+        core.counters.lost(DropReason::PacketTooLong);
+        return true;
+    };
+    let Some(slot) = core.egress.slot() else {
+        return false;
+    };
+    // 5. The packet's header takes the place of the Ethernet header, whose Ethertype stays.
+    let packet = &mut slot[..length];
+    let TapPort { network, .. } = core.taps[tap];
+    packet::write_header(
+        packet,
+        core.ids.draw(),
+        peer.address,
+        core.address,
+        Verb::Frame,
+    );
+    packet[PAYLOAD_OFFSET..PAYLOAD_OFFSET + 8].copy_from_slice(&network.0.to_be_bytes());
+    // 6. Seal, in place. The flag is under the seal.
+    if pieces > 1 {
+        packet::set_fragmented(packet);
+    }
+    match trusted_path(paths()) {
+        Some(id) => packet::seal_trusted(packet, id),
+        None => {
+            peer.keys.seal(packet, peer.suite);
+        }
+    }
+    // 7. Cut, if it is longer than a datagram may be.
+    let length = split_in_place(slot, length, pieces, size);
+    // 8. Queue.
+    let destinations = paths().map(|path| (path.key.link, path.key.remote));
+    core.egress.commit(destinations, length, size, pieces);
+    for path in paths() {
+        path.activity.sent.set(now);
+    }
+    peer.activity.frame_sent.set(now);
+    member.activity.sent.set(now);
+    true
+}
+
+/// The trusted path id, if all the paths agree on it.
+fn trusted_path<'p>(mut paths: impl Iterator<Item = &'p PathEntry>) -> Option<u64> {
+    let id = paths.next()?.trusted_path_id?;
+    paths
+        .all(|path| path.trusted_path_id == Some(id))
+        .then_some(id)
+}
+
+fn hand_over_frame<T: Tap, U: Udp>(core: &mut Core<T, U>, tap: usize, length: usize) {
+    let network = core.taps[tap].network;
+    let Some(slot) = core.egress.slot() else {
+        return;
+    };
+    let bytes = &slot[HEADROOM..HEADROOM + length];
+    let pushed = core.handover.push(|| Handover::Frame {
+        network,
+        bytes: bytes.to_vec(),
+    });
+    core.counters.count_handover(pushed);
+}
+
+/// How many pieces a packet of `length` bytes takes, and the size of each but the last, which may be a little shorter. Equal
+/// sizes, so that pieces can travel in one train; receivers take any. None if there would be too many.
+fn cut(length: usize, mtu: usize) -> Option<(usize, usize)> {
+    let mtu = mtu.max(MIN_PATH_MTU);
+    if length <= mtu {
+        return Some((1, length));
+    }
+    let pieces = 1 + (length - mtu).div_ceil(mtu - FRAGMENT_HEADER_LENGTH);
+    let total = length + (pieces - 1) * FRAGMENT_HEADER_LENGTH;
+    (pieces <= MAX_PIECES).then(|| (pieces, total.div_ceil(pieces)))
+}
+
+/// Makes room for fragment headers in the sealed packet at the start of `buffer`, and writes them. Returns the length of
+/// all pieces.
+fn split_in_place(buffer: &mut [u8], length: usize, pieces: usize, size: usize) -> usize {
+    let mut head = [0; PAYLOAD_OFFSET];
+    head.copy_from_slice(&buffer[..PAYLOAD_OFFSET]);
+    let slice = size - FRAGMENT_HEADER_LENGTH.min(size);
+    // From the last to the first, so that none is overwritten before it has moved.
+    for number in (1..pieces).rev() {
+        let start = size + (number - 1) * slice;
+        let end = length.min(start + slice);
+        let at = number * size;
+        buffer.copy_within(start..end, at + FRAGMENT_HEADER_LENGTH);
+        packet::write_fragment_header(&mut buffer[at..], &head, number as u8, pieces as u8);
+    }
+    length + (pieces - 1) * FRAGMENT_HEADER_LENGTH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_equal_and_fit() {
+        for mtu in [1400, 1432, 8950] {
+            for length in 38..MAX_PACKET_LENGTH {
+                let Some((pieces, size)) = cut(length, mtu) else {
+                    let most = mtu + (MAX_PIECES - 1) * (mtu - FRAGMENT_HEADER_LENGTH);
+                    assert!(length > most, "{length} {mtu}");
+                    continue;
+                };
+                assert_eq!(pieces, packet::piece_count(length, mtu));
+                assert!(size <= mtu);
+                let total = length + (pieces - 1) * FRAGMENT_HEADER_LENGTH;
+                let last = total - (pieces - 1) * size;
+                assert!(last <= size && size - last < pieces, "{length} {mtu}");
+            }
+        }
+        assert_eq!(cut(2838, 1432), Some((2, 1427)));
+    }
+}

@@ -26,11 +26,10 @@ pub(crate) struct Registration(Token);
 pub(crate) enum Wake {
     /// A command waits.
     Mailbox,
-    /// A descriptor can be read or written.
+    /// A descriptor can be read, or if that was asked for written.
     Ready {
         registration: Registration,
         readable: bool,
-        writable: bool,
     },
 }
 
@@ -97,7 +96,6 @@ impl Reactor {
                 Wake::Ready {
                     registration: Registration(event.token()),
                     readable: event.is_readable() || event.is_error() || event.is_read_closed(),
-                    writable: event.is_writable(),
                 }
             });
         }
