@@ -1,1 +1,13 @@
 //! hawserd as a library: what the binary runs.
+
+pub mod arguments;
+pub mod home;
+pub mod local_conf;
+pub mod log;
+pub mod privileges;
+
+/// The version that this program stands in for, as the reference prints it.
+pub fn version_text() -> String {
+    let (major, minor, revision) = protocol::SOFTWARE_VERSION;
+    format!("{major}.{minor}.{revision}")
+}

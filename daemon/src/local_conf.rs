@@ -1,0 +1,431 @@
+//! `local.conf` (service specification B): read leniently, kept as it is, and translated for whom it concerns.
+
+mod scalar;
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail};
+use node::io::{Config, PeerConfig, PhysicalNetwork};
+use protocol::{Address, IpPrefix};
+use serde_json::{Map, Value};
+
+pub use scalar::{boolean, integer, text};
+
+/// The file's name.
+pub const FILE: &str = "local.conf";
+/// At most this many entries of `physical` count.
+const MAX_PHYSICAL: usize = 32;
+/// Where TCP tunnels go unless configured otherwise.
+const DEFAULT_TCP_RELAY: &str = "204.80.128.1/443";
+
+/// Keys of `settings` that 1.14.1 reads, and our own.
+const KNOWN_SETTINGS: &[&str] = &[
+    "primaryPort",
+    "secondaryPort",
+    "tertiaryPort",
+    "allowSecondaryPort",
+    "portMappingEnabled",
+    "allowTcpFallbackRelay",
+    "tcpFallbackRelay",
+    "forceTcpRelay",
+    "interfacePrefixBlacklist",
+    "bind",
+    "allowManagementFrom",
+    "enableWebServer",
+    "lowBandwidthMode",
+    "multicoreEnabled",
+    "concurrency",
+    "cpuPinningEnabled",
+    "controllerDbPath",
+    "softwareUpdate",
+    "softwareUpdateChannel",
+    "softwareUpdateDist",
+    "ssoRedirectURL",
+    "controllerDb",
+    "redis",
+    "vault",
+    "defaultBondingPolicy",
+    "policies",
+    "peerSpecificBonds",
+    "workers",
+];
+
+/// A read `local.conf`.
+#[derive(Clone, Debug, Default)]
+pub struct LocalConf {
+    /// The whole document, for the API.
+    pub document: Map<String, Value>,
+    /// `settings`, understood.
+    pub settings: Settings,
+    /// `physical` and `virtual`, understood.
+    pub core: Config,
+    /// What is odd about the file, each with the path of its key.
+    pub warnings: Vec<String>,
+}
+
+/// What `settings` says, with defaults filled in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "named as in local.conf")]
+pub struct Settings {
+    pub primary_port: Option<u16>,
+    /// 0: any.
+    pub secondary_port: u16,
+    /// 0: any.
+    pub tertiary_port: u16,
+    pub allow_secondary_port: bool,
+    pub port_mapping_enabled: bool,
+    pub allow_tcp_fallback_relay: bool,
+    pub tcp_fallback_relay: String,
+    pub force_tcp_relay: bool,
+    pub interface_prefix_blacklist: Vec<String>,
+    pub bind: Vec<IpAddr>,
+    pub allow_management_from: Vec<IpPrefix>,
+    pub cpu_pinning_enabled: bool,
+    pub controller_db_path: Option<PathBuf>,
+    pub software_update: String,
+    pub software_update_channel: String,
+    /// Data-plane threads; our own setting. None: one per core.
+    pub workers: Option<usize>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            primary_port: None,
+            secondary_port: 0,
+            tertiary_port: 0,
+            allow_secondary_port: true,
+            port_mapping_enabled: true,
+            allow_tcp_fallback_relay: true,
+            tcp_fallback_relay: DEFAULT_TCP_RELAY.to_owned(),
+            force_tcp_relay: false,
+            interface_prefix_blacklist: Vec::new(),
+            bind: Vec::new(),
+            allow_management_from: Vec::new(),
+            cpu_pinning_enabled: false,
+            controller_db_path: None,
+            software_update: "disable".to_owned(),
+            software_update_channel: "release".to_owned(),
+            workers: None,
+        }
+    }
+}
+
+impl LocalConf {
+    /// Reads the file's content. Nothing but white space counts as absent.
+    pub fn parse(content: &[u8]) -> Result<Self> {
+        if content.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        let value: Value = serde_json::from_slice(content).context("not valid JSON")?;
+        let Value::Object(document) = value else {
+            bail!("not a JSON object");
+        };
+        let mut warnings = Warnings::default();
+        let empty = Map::new();
+        let object = |key: &str, warnings: &mut Warnings| match document.get(key) {
+            None => &empty,
+            Some(Value::Object(object)) => object,
+            Some(_) => {
+                warnings.add(key, "expected an object, ignored");
+                &empty
+            }
+        };
+        let settings = object("settings", &mut warnings);
+        let core = Config {
+            physical: physical(object("physical", &mut warnings), &mut warnings),
+            peers: peers(object("virtual", &mut warnings), &mut warnings),
+            low_bandwidth: settings.get("lowBandwidthMode").is_some_and(boolean),
+            has_controller: true,
+        };
+        let settings = Settings::parse(settings, &mut warnings);
+        for key in document.keys() {
+            if !["settings", "physical", "virtual"].contains(&key.as_str()) {
+                warnings.add(key, "unknown key, kept without effect");
+            }
+        }
+        Ok(Self {
+            document,
+            settings,
+            core,
+            warnings: warnings.0,
+        })
+    }
+
+    /// The document with `changes` put into `settings`, as the file shall read (4 spaces of indent).
+    pub fn with_settings(&self, changes: &Map<String, Value>) -> Vec<u8> {
+        let mut document = self.document.clone();
+        let settings = document
+            .entry("settings")
+            .or_insert_with(|| Value::Object(Map::new()));
+        if !settings.is_object() {
+            *settings = Value::Object(Map::new());
+        }
+        if let Value::Object(settings) = settings {
+            for (key, value) in changes {
+                settings.insert(key.clone(), value.clone());
+            }
+        }
+        let mut out = Vec::new();
+        let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+        let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
+        let written = serde::Serialize::serialize(&document, &mut serializer);
+        debug_assert!(written.is_ok(), "writing to memory does not fail");
+        out.push(b'\n');
+        out
+    }
+}
+
+#[derive(Default)]
+struct Warnings(Vec<String>);
+
+impl Warnings {
+    fn add(&mut self, path: &str, what: &str) {
+        self.0.push(format!("{path}: {what}"));
+    }
+}
+
+impl Settings {
+    fn parse(object: &Map<String, Value>, warnings: &mut Warnings) -> Self {
+        let default = Self::default();
+        for key in object.keys() {
+            if !KNOWN_SETTINGS.contains(&key.as_str()) {
+                warnings.add(&format!("settings.{key}"), "unknown key, kept without effect");
+            }
+        }
+        let flag = |key: &str, default: bool| object.get(key).map_or(default, boolean);
+        let string = |key: &str, default: String| object.get(key).and_then(text).unwrap_or(default);
+        let mut port = |key: &str| match object.get(key).and_then(integer) {
+            None => None,
+            Some(number) => {
+                let port = u16::try_from(number).ok();
+                if port.is_none() {
+                    warnings.add(&format!("settings.{key}"), "not a port number, ignored");
+                }
+                port
+            }
+        };
+        let primary_port = port("primaryPort");
+        let secondary_port = port("secondaryPort").unwrap_or(0);
+        let tertiary_port = port("tertiaryPort").unwrap_or(0);
+        let workers = object.get("workers").and_then(integer);
+        Self {
+            primary_port,
+            secondary_port,
+            tertiary_port,
+            allow_secondary_port: flag("allowSecondaryPort", default.allow_secondary_port),
+            port_mapping_enabled: flag("portMappingEnabled", default.port_mapping_enabled),
+            allow_tcp_fallback_relay: flag("allowTcpFallbackRelay", default.allow_tcp_fallback_relay),
+            tcp_fallback_relay: string("tcpFallbackRelay", default.tcp_fallback_relay),
+            force_tcp_relay: flag("forceTcpRelay", default.force_tcp_relay),
+            interface_prefix_blacklist: array(object.get("interfacePrefixBlacklist"))
+                .filter_map(Value::as_str)
+                .filter(|prefix| !prefix.is_empty())
+                .map(str::to_owned)
+                .collect(),
+            bind: parsed(object, "bind", warnings, |text| bare_ip(text)),
+            allow_management_from: parsed(object, "allowManagementFrom", warnings, prefix),
+            cpu_pinning_enabled: flag("cpuPinningEnabled", default.cpu_pinning_enabled),
+            controller_db_path: object
+                .get("controllerDbPath")
+                .and_then(Value::as_str)
+                .filter(|path| !path.is_empty())
+                .map(PathBuf::from),
+            software_update: string("softwareUpdate", default.software_update),
+            software_update_channel: string("softwareUpdateChannel", default.software_update_channel),
+            workers: workers.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
+        }
+    }
+}
+
+/// Elements of an array; none for anything else.
+fn array(value: Option<&Value>) -> impl Iterator<Item = &Value> {
+    value.and_then(Value::as_array).into_iter().flatten()
+}
+
+/// Elements of an array of text in some form; others are warned about.
+fn parsed<T>(
+    object: &Map<String, Value>,
+    key: &str,
+    warnings: &mut Warnings,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Vec<T> {
+    let mut values = Vec::new();
+    for (index, element) in array(object.get(key)).enumerate() {
+        match element.as_str().and_then(&parse) {
+            Some(value) => values.push(value),
+            None => warnings.add(&format!("settings.{key}[{index}]"), "not understood, ignored"),
+        }
+    }
+    values
+}
+
+/// An address, with or without a prefix length or port behind it.
+fn bare_ip(text: &str) -> Option<IpAddr> {
+    text.split('/').next()?.trim().parse().ok()
+}
+
+/// `network/bits`; a single address is a network of one.
+pub fn prefix(text: &str) -> Option<IpPrefix> {
+    let text = text.trim();
+    let (ip, bits) = match text.split_once('/') {
+        Some((ip, bits)) => (ip.parse().ok()?, Some(bits.parse::<u8>().ok()?)),
+        None => (text.parse::<IpAddr>().ok()?, None),
+    };
+    let longest = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(longest);
+    (bits <= longest).then_some(IpPrefix { ip, bits })
+}
+
+/// `address/port`.
+pub fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.trim().split_once('/')?;
+    let port: u16 = port.parse().ok()?;
+    (port > 0).then_some(SocketAddr::new(ip.parse().ok()?, port))
+}
+
+fn physical(object: &Map<String, Value>, warnings: &mut Warnings) -> Vec<PhysicalNetwork> {
+    let mut networks = Vec::new();
+    for (key, value) in object {
+        let path = format!("physical.{key}");
+        let (Some(network), Some(entry)) = (prefix(key), value.as_object()) else {
+            warnings.add(&path, "not understood, ignored");
+            continue;
+        };
+        let mtu = entry.get("mtu").and_then(integer).unwrap_or(0);
+        networks.push(PhysicalNetwork {
+            network,
+            blacklist: network.bits > 0 && entry.get("blacklist").is_some_and(boolean),
+            trusted_path_id: entry
+                .get("trustedPathId")
+                .and_then(scalar::unsigned)
+                .filter(|id| *id != 0),
+            mtu: (mtu != 0).then(|| u16::try_from(mtu.clamp(1400, 10324)).unwrap_or(1400)),
+        });
+        if networks.len() == MAX_PHYSICAL {
+            warnings.add(&path, "only the first 32 networks count");
+            break;
+        }
+    }
+    // First match in address order wins, so the order of the file must not matter.
+    networks.sort_by_key(|entry| entry.network);
+    networks
+}
+
+fn peers(object: &Map<String, Value>, warnings: &mut Warnings) -> Vec<PeerConfig> {
+    let mut peers = Vec::new();
+    for (key, value) in object {
+        let path = format!("virtual.{key}");
+        let (Ok(address), Some(entry)) = (key.parse::<Address>(), value.as_object()) else {
+            warnings.add(&path, "not understood, ignored");
+            continue;
+        };
+        let texts = |key: &str| array(entry.get(key)).filter_map(Value::as_str);
+        peers.push(PeerConfig {
+            address,
+            r#try: texts("try").filter_map(socket_address).collect(),
+            blacklist: texts("blacklist").filter_map(prefix).collect(),
+        });
+    }
+    peers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> LocalConf {
+        LocalConf::parse(text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn an_absent_or_empty_file_means_defaults() {
+        for text in ["", " \n", "{}"] {
+            let conf = parse(text);
+            assert_eq!(conf.settings, Settings::default());
+            assert!(conf.document.is_empty() && conf.warnings.is_empty());
+        }
+    }
+
+    #[test]
+    fn corrupt_files_are_refused() {
+        for text in ["{bad", "[]", "7", "{\"settings\":"] {
+            assert!(LocalConf::parse(text.as_bytes()).is_err(), "{text}");
+        }
+        assert!(LocalConf::parse(&[0xff, 0xfe]).is_err());
+    }
+
+    #[test]
+    fn scalars_in_odd_forms_are_understood() {
+        let conf = parse(
+            r#"{"settings":{"primaryPort":"9994","secondaryPort":true,"allowSecondaryPort":0,
+                "portMappingEnabled":"False","forceTcpRelay":"1","softwareUpdate":true,"workers":"3"}}"#,
+        );
+        let settings = conf.settings;
+        assert_eq!(settings.primary_port, Some(9994));
+        assert_eq!(settings.secondary_port, 1);
+        assert!(!settings.allow_secondary_port && !settings.port_mapping_enabled);
+        assert!(settings.force_tcp_relay);
+        assert_eq!(settings.software_update, "1");
+        assert_eq!(settings.workers, Some(3));
+    }
+
+    #[test]
+    fn unknown_keys_are_kept_and_warned_about_with_their_path() {
+        let conf = parse(r#"{"settings":{"multipathMode":1,"bind":["10.0.0.1","x"]},"extra":{}}"#);
+        assert_eq!(
+            conf.warnings,
+            [
+                "settings.multipathMode: unknown key, kept without effect",
+                "settings.bind[1]: not understood, ignored",
+                "extra: unknown key, kept without effect",
+            ]
+        );
+        assert_eq!(conf.document["settings"]["multipathMode"], 1);
+    }
+
+    #[test]
+    fn physical_networks() {
+        let conf = parse(
+            r#"{"physical":{"10.0.0.0/8":{"blacklist":"t","mtu":100},"0.0.0.0/0":{"blacklist":true},
+                "192.168.0.0/16":{"trustedPathId":"18446744073709551615"},"nonsense":{}}}"#,
+        );
+        let [all, ten, lan] = &conf.core.physical[..] else {
+            panic!("{:?}", conf.core.physical);
+        };
+        assert!(!all.blacklist, "everything cannot be excluded");
+        assert!(ten.blacklist);
+        assert_eq!(ten.mtu, Some(1400));
+        assert_eq!(lan.trusted_path_id, Some(u64::MAX));
+        assert_eq!(conf.warnings, ["physical.nonsense: not understood, ignored"]);
+    }
+
+    #[test]
+    fn virtual_peers() {
+        let conf = parse(
+            r#"{"virtual":{"4b3e5f84e8":{"try":["10.79.0.1/9993","::1/9993","bad"],
+                "blacklist":["10.0.0.0/8"],"role":"UPSTREAM"}}}"#,
+        );
+        let peer = &conf.core.peers[0];
+        assert_eq!(peer.address.to_string(), "4b3e5f84e8");
+        assert_eq!(peer.r#try.len(), 2);
+        assert_eq!(peer.blacklist.len(), 1);
+    }
+
+    #[test]
+    fn changes_are_written_with_four_spaces() {
+        let changes = r#"{"allowSecondaryPort":false,"portMappingEnabled":false}"#;
+        let changes: Map<String, Value> = serde_json::from_str(changes).unwrap();
+        let file = parse("").with_settings(&changes);
+        assert_eq!(
+            String::from_utf8(file).unwrap(),
+            "{\n    \"settings\": {\n        \"allowSecondaryPort\": false,\n        \
+             \"portMappingEnabled\": false\n    }\n}\n"
+        );
+        let file = parse(r#"{"physical":{},"settings":[]}"#).with_settings(&changes);
+        let again = LocalConf::parse(&file).unwrap();
+        assert!(!again.settings.allow_secondary_port);
+        assert!(again.document.contains_key("physical"));
+    }
+}
