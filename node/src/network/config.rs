@@ -127,7 +127,7 @@ impl Network {
                 return None;
             }
         };
-        if chunk.signed.as_ref().is_some_and(|s| s.propagate) {
+        if chunk.signed.as_ref().is_some_and(|s| s.propagate()) {
             self.propagate_chunk(cx, source, chunk);
         }
         match progress {

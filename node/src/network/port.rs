@@ -122,7 +122,7 @@ impl Network {
             port.addresses.clone_from(&config.assigned_ips);
             port.routes.clone_from(&config.routes);
             if let Some(dns) = &config.dns {
-                port.dns_servers.clone_from(&dns.servers);
+                port.dns_servers = dns.servers.iter().map(|server| server.ip()).collect();
                 port.dns_domain.clone_from(&dns.domain);
             }
         }
