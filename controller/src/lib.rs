@@ -10,6 +10,13 @@ pub mod http;
 pub mod metrics;
 pub mod store;
 
+mod assign;
+mod issue;
+mod lenient;
+mod member;
+mod network;
+mod rule_json;
+
 pub use controller::{Controller, Effect, Request};
 pub use error::{ControllerError, StoreError};
 pub use http::ApiReply;
