@@ -26,7 +26,11 @@ pub fn sign_chunks(
                 network,
                 data: data.to_vec(),
                 signed: Some(ChunkSignature {
-                    flags: if propagate { ChunkSignature::PROPAGATE } else { 0 },
+                    flags: if propagate {
+                        ChunkSignature::PROPAGATE
+                    } else {
+                        0
+                    },
                     update_id,
                     total_length,
                     index,

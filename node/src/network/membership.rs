@@ -124,11 +124,6 @@ fn accept<C: MemberCredential>(
 }
 
 impl Credentials {
-    /// The certificate of membership held.
-    pub(crate) fn membership(&self) -> Option<&CertificateOfMembership> {
-        self.membership.as_ref()
-    }
-
     /// Nothing worth remembering: a record that may be forgotten without loss.
     pub(crate) fn is_empty(&self) -> bool {
         self.membership.is_none()
