@@ -113,6 +113,7 @@ impl Egress {
     }
 
     /// True if nothing waits.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

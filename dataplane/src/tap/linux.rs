@@ -5,6 +5,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType};
 use tun_rs::{DeviceBuilder, Layer, SyncDevice};
 
 use super::{Tap, TapInfo, TapSettings};
@@ -54,7 +56,7 @@ impl TapDevice {
             return Err(TapError::NotSupported);
         }
         // Attaching to an existing device would succeed if it is a persistent TAP of somebody else.
-        if Path::new("/sys/class/net").join(name).exists() {
+        if interface_exists(name) {
             return Err(TapError::NameTaken(name.clone()));
         }
         let failed = |doing: &'static str| {
@@ -113,4 +115,11 @@ impl TapDevice {
                 error,
             })
     }
+}
+
+/// Asks the kernel by name: `/sys/class/net` may show another network namespace.
+fn interface_exists(name: &str) -> bool {
+    rustix::net::socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .and_then(|socket| name_to_index(&socket, name))
+        .is_ok()
 }
