@@ -123,9 +123,12 @@ fn word(bytes: &[u8]) -> u32 {
         .map_or(0, |chunk| u32::from_be_bytes(*chunk))
 }
 
+/// Ports, or ICMP type and code, as far as all frames of the flow show them. Rules see ports only if something follows them.
 fn ports(protocol: u8, transport: &[u8]) -> Option<u32> {
     match protocol {
-        6 | 17 | 132 | 136 => transport.first_chunk::<4>().map(|p| u32::from_be_bytes(*p)),
+        6 | 17 | 132 | 136 => transport
+            .first_chunk::<5>()
+            .map(|[a, b, c, d, _]| u32::from_be_bytes([*a, *b, *c, *d])),
         ICMP | ICMPV6 => transport
             .first_chunk::<2>()
             .map(|[kind, code]| u32::from(*kind) << 8 | u32::from(*code)),
@@ -226,9 +229,9 @@ mod tests {
 
     #[test]
     fn both_directions_hash_alike_and_flows_differ() {
-        let there = flow(0x0800, &ipv4(1, 2, 6, &[0x12, 0x34, 0, 80]));
-        let back = flow(0x0800, &ipv4(2, 1, 6, &[0, 80, 0x12, 0x34]));
-        let other = flow(0x0800, &ipv4(1, 2, 6, &[0x12, 0x35, 0, 80]));
+        let there = flow(0x0800, &ipv4(1, 2, 6, &[0x12, 0x34, 0, 80, 0]));
+        let back = flow(0x0800, &ipv4(2, 1, 6, &[0, 80, 0x12, 0x34, 0]));
+        let other = flow(0x0800, &ipv4(1, 2, 6, &[0x12, 0x35, 0, 80, 0]));
         assert_eq!(there.symmetric_hash(), back.symmetric_hash());
         assert_ne!(there, back);
         assert_ne!(there.symmetric_hash(), other.symmetric_hash());
@@ -239,7 +242,7 @@ mod tests {
         let slots: std::collections::BTreeSet<_> = (0..20_000u16)
             .map(|port| {
                 let [high, low] = port.to_be_bytes();
-                let flow = flow(0x0800, &ipv4(1, 2, 6, &[high, low, 0, 80]));
+                let flow = flow(0x0800, &ipv4(1, 2, 6, &[high, low, 0, 80, 0]));
                 flow.symmetric_hash() as usize % bond::plan::SLOTS
             })
             .collect();
@@ -250,13 +253,13 @@ mod tests {
     fn verdicts_hold_for_one_flow_peer_network_and_epoch() {
         let mut cache = FlowCache::new();
         let (network, peer) = (NetworkId(1), Address::from_u64(2));
-        let here = flow(0x0800, &ipv4(1, 2, 17, &[1, 2, 3, 4]));
+        let here = flow(0x0800, &ipv4(1, 2, 17, &[1, 2, 3, 4, 0]));
         cache.remember(&here, network, peer, 5, true);
         assert_eq!(cache.lookup(&here, network, peer, 5), Some(true));
         assert_eq!(cache.lookup(&here, network, peer, 6), None);
         assert_eq!(cache.lookup(&here, NetworkId(3), peer, 5), None);
         assert_eq!(cache.lookup(&here, network, Address::from_u64(3), 5), None);
-        let other = flow(0x0800, &ipv4(1, 2, 17, &[1, 2, 3, 5]));
+        let other = flow(0x0800, &ipv4(1, 2, 17, &[1, 2, 3, 5, 0]));
         assert_eq!(cache.lookup(&other, network, peer, 5), None);
     }
 
@@ -264,13 +267,13 @@ mod tests {
     fn flows_that_do_not_show_their_ports_are_not_remembered() {
         let mut cache = FlowCache::new();
         let (network, peer) = (NetworkId(1), Address::from_u64(2));
-        let mut fragment = ipv4(1, 2, 17, &[1, 2, 3, 4]);
+        let mut fragment = ipv4(1, 2, 17, &[1, 2, 3, 4, 0]);
         fragment[7] = 9;
         let mut extension = vec![0; 60];
         extension[6] = 43;
         for (ethertype, payload) in [
             (0x0800, fragment),
-            (0x0800, ipv4(1, 2, 17, &[1, 2])),
+            (0x0800, ipv4(1, 2, 17, &[1, 2, 3, 4])),
             (0x0800, ipv4(1, 2, 47, &[1, 2, 3, 4])),
             (0x86dd, extension),
             (0x0806, vec![0; 28]),

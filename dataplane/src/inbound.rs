@@ -46,7 +46,7 @@ pub(crate) fn turn<T: Tap, U: Udp>(
     }
 }
 
-/// 2. One datagram: a packet, a piece of one, or neither; for us or for somebody else.
+/// Step 2. One datagram: a packet, a piece of one, or neither; for us or for somebody else.
 fn datagram<T: Tap, U: Udp>(
     core: &mut Core<T, U>,
     path: PathKey,
@@ -209,7 +209,7 @@ fn packet<T: Tap, U: Udp>(
     core.counters.count_handover(pushed);
 }
 
-/// 7. and 8. An opened FRAME: may it come in, and into which device? False, with the packet untouched, if that is for the
+/// Steps 7 and 8. An opened FRAME: may it come in, and into which device? False, with the packet untouched, if that is for the
 /// node to say.
 fn frame<T: Tap, U: Udp>(
     core: &mut Core<T, U>,

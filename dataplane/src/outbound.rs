@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bond::plan::Pick;
+use bond::plan::{PathIndex, Pick, Plan};
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
 use node::rules::Action;
 use node::snapshot::{MemberEntry, NetworkEntry, PathEntry, PeerEntry, Snapshot};
@@ -203,8 +203,12 @@ fn send<T: Tap, U: Udp>(
     now: Instant,
 ) -> bool {
     // 4. Pick the path, or the paths.
-    let pick = peer.plan.pick(flow.symmetric_hash(), &mut core.cursor);
-    let indices: &[bond::plan::PathIndex] = match &pick {
+    let hash = match &peer.plan {
+        Plan::Slots(_) => flow.symmetric_hash(),
+        _ => 0,
+    };
+    let pick = peer.plan.pick(hash, &mut core.cursor);
+    let indices: &[PathIndex] = match &pick {
         Pick::None => &[],
         Pick::One(index) => std::slice::from_ref(index),
         Pick::All(indices) => indices,

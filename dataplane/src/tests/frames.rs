@@ -4,7 +4,7 @@ use bond::Plan;
 use node::rules::{Action, NetworkPolicy};
 use protocol::packet::{self, FragmentView, PacketView, increment_hops};
 use protocol::rule::RuleKind;
-use protocol::{Address, Instant, MacAddress, PacketId, Suite, Verb};
+use protocol::{Address, MacAddress, PacketId, Suite, Verb};
 
 use super::*;
 
@@ -107,7 +107,7 @@ fn pieces_as_the_reference_cuts_them_are_joined_in_any_order() {
             b.sockets[0].arrive(endpoint(0), piece);
         }
         b.work();
-        assert_eq!(b.tap.take_written(), [sent.clone()]);
+        assert_eq!(b.tap.take_written(), std::slice::from_ref(&sent));
         pieces.reverse();
     }
 }
@@ -378,5 +378,4 @@ fn the_flow_cache_agrees_with_the_rules() {
     let verdict = policy.filter_outbound(None, None, &parsed, 0);
     assert_eq!(verdict.action, Action::Accept);
     assert!(verdict.cacheable);
-    assert!(Instant::ZERO < NOW);
 }
