@@ -33,6 +33,8 @@ pub mod rules;
 pub mod snapshot;
 pub mod status;
 mod surface;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod timers;
 mod transport;
 mod validation;

@@ -19,7 +19,7 @@ use crate::transport::{Handled, Received, Transport};
 
 /// A node's whole control state.
 pub struct Node {
-    transport: Transport,
+    pub(crate) transport: Transport,
     networks: Networks,
     /// The time of the last input.
     now: Instant,
