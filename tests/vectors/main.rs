@@ -3,12 +3,20 @@
 //! The data is read from `$HAWSER_VECTORS`, by default `../shared/vectors` beside the repository. Where it is absent
 //! the tests on it say so and pass; the known answers in `known_answers.rs` are always there.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod addresses;
+mod credentials;
 mod fragments;
 mod identities;
+mod inet;
 mod join;
 mod known_answers;
 mod load;
+mod netconf;
 mod packets;
 mod pcap;
+mod rules_codec;
 mod sessions;
+mod verbs;
+mod world;
