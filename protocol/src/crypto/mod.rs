@@ -8,3 +8,4 @@ pub mod aes_gmac_siv;
 pub mod kdf;
 pub mod poly1305;
 pub mod salsa20;
+mod simd;

@@ -42,13 +42,16 @@ impl<const ROUNDS: usize> Salsa20<ROUNDS> {
 
     /// XORs key stream over `data`.
     pub fn apply(&mut self, data: &mut [u8]) {
+        if data.len() <= BLOCK {
+            return apply_lanes::<ROUNDS, 1>(&mut self.state, data);
+        }
         #[cfg(target_arch = "x86_64")]
         {
-            if data.len() > 4 * BLOCK && std::arch::is_x86_feature_detected!("avx512f") {
+            if std::arch::is_x86_feature_detected!("avx512f") {
                 // SAFETY: the processor has the instructions that the function is compiled for.
                 return unsafe { apply_avx512::<ROUNDS>(&mut self.state, data) };
             }
-            if data.len() > 2 * BLOCK && std::arch::is_x86_feature_detected!("avx2") {
+            if data.len() > 4 * BLOCK && std::arch::is_x86_feature_detected!("avx2") {
                 // SAFETY: as above.
                 return unsafe { apply_avx2::<ROUNDS>(&mut self.state, data) };
             }

@@ -69,7 +69,8 @@ impl SessionKeys {
             }
             Suite::Salsa20Poly1305 => {
                 packet[FLAGS] |= FLAG_ENCRYPTED;
-                let mut stream = PacketStream::new(self.packet_stream(packet));
+                let mut stream =
+                    PacketStream::new(self.packet_stream(packet), packet.len() - VERB_OFFSET);
                 let body = &mut packet[VERB_OFFSET..];
                 stream.apply(body);
                 let tag = stream.tag(body);
@@ -97,7 +98,8 @@ impl SessionKeys {
         let authentic = match Suite::of(packet[FLAGS]) {
             Some(Suite::Poly1305) => self.tag_of_clear(packet).ct_eq(&packet[MAC]).into(),
             Some(Suite::Salsa20Poly1305) => {
-                let mut stream = PacketStream::new(self.packet_stream(packet));
+                let mut stream =
+                    PacketStream::new(self.packet_stream(packet), packet.len() - VERB_OFFSET);
                 let authentic = stream
                     .tag(&packet[VERB_OFFSET..])
                     .ct_eq(&packet[MAC])
@@ -159,17 +161,20 @@ impl fmt::Debug for SessionKeys {
     }
 }
 
+/// Bytes of key stream made at once: as many blocks as the widest vectors take.
+const FIRST: usize = 16 * BLOCK;
+
 /// The key stream of a suite 1 packet with its first blocks made: tag first and text first both start with block 0,
 /// and computing it together with the next ones costs nothing.
 struct PacketStream {
-    first: [u8; 4 * BLOCK],
+    first: [u8; FIRST],
     rest: Salsa20<12>,
 }
 
 impl PacketStream {
-    fn new(mut stream: Salsa20<12>) -> Self {
-        let mut first = [0; 4 * BLOCK];
-        stream.write(&mut first);
+    fn new(mut stream: Salsa20<12>, body_length: usize) -> Self {
+        let mut first = [0; FIRST];
+        stream.write(&mut first[..FIRST.min(BLOCK + body_length)]);
         Self {
             first,
             rest: stream,
@@ -184,7 +189,7 @@ impl PacketStream {
 
     /// XORs the stream from block 1 on. Once only.
     fn apply(&mut self, body: &mut [u8]) {
-        let (front, back) = body.split_at_mut(body.len().min(3 * BLOCK));
+        let (front, back) = body.split_at_mut(body.len().min(FIRST - BLOCK));
         for (byte, key) in front.iter_mut().zip(&self.first[BLOCK..]) {
             *byte ^= key;
         }
