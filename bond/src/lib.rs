@@ -6,4 +6,5 @@
 pub mod flow;
 pub mod plan;
 
+pub use flow::{FlowId, flow_hash, flow_id};
 pub use plan::{Cursor, PathIndex, Pick, Plan};

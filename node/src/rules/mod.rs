@@ -1,12 +1,19 @@
 //! The rules engine: does a frame pass (protocol specification 14.3 and 14.4)? Pure functions over compiled data, used by
-//! workers and by the node alike.
+//! workers and by the node alike. Nothing here allocates while evaluating.
 
-use protocol::rule::Rule;
-use protocol::{Address, IpPrefix, MacAddress, NetworkId};
+mod context;
+mod matcher;
+mod verdict;
 
-use crate::frame::EthernetFrame;
 use protocol::credential::OwnedThing;
 use protocol::network_config::NetworkConfig;
+use protocol::rule::{Forward, Rule, RuleKind};
+use protocol::{Address, IpPrefix, MacAddress, NetworkId};
+
+pub use self::context::{Context, characteristic};
+use self::matcher::Matched;
+pub use self::verdict::{Action, CopyTo, Decision, RuleSetResult, Verdict};
+use crate::frame::EthernetFrame;
 
 /// One network's rules and our own credentials, ready to evaluate.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,74 +45,224 @@ pub struct RemoteCredentials {
     pub owned: Box<[OwnedThing]>,
 }
 
-/// What to do with a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Action {
-    /// Nothing.
-    Drop,
-    /// Let it pass.
-    Accept,
-    /// Inbound only: let it pass without checks of MAC addresses.
-    SuperAccept,
-    /// Send it to this node instead.
-    Redirect(Address),
-}
-
-/// A copy to send to an observer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CopyTo {
-    /// The observer.
-    pub target: Address,
-    /// Bytes of the payload to send, already limited to the frame's length.
-    pub length: usize,
-    /// WATCH: ask for an acknowledgement.
-    pub watch: bool,
-}
-
-/// The outcome of evaluation.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Verdict {
-    /// The frame's fate.
-    pub action: Action,
-    /// From the base rules.
-    pub base_copy: Option<CopyTo>,
-    /// From a capability.
-    pub capability_copy: Option<CopyTo>,
-    /// No rule on the way read anything that varies within a flow, and no copy is due: the verdict may be remembered.
-    pub cacheable: bool,
-}
-
 impl NetworkPolicy {
     /// Compiles a configuration.
-    pub fn new(_me: Address, _config: &NetworkConfig) -> Self {
-        todo!()
+    pub fn new(me: Address, config: &NetworkConfig) -> Self {
+        let mut capabilities: Vec<_> = config
+            .capabilities
+            .iter()
+            .map(|capability| (capability.id, capability.rules.clone().into_boxed_slice()))
+            .collect();
+        capabilities.sort_by_key(|(id, _)| *id);
+        let mut tags: Vec<_> = config.tags.iter().map(|tag| (tag.id, tag.value)).collect();
+        tags.sort_by_key(|(id, _)| *id);
+        tags.dedup_by_key(|(id, _)| *id);
+        Self {
+            me,
+            network: config.network,
+            rules: config.rules.clone().into_boxed_slice(),
+            capabilities: capabilities.into_boxed_slice(),
+            tags: tags.into_boxed_slice(),
+            owned: config
+                .ownership
+                .iter()
+                .flat_map(|certificate| certificate.things.iter().copied())
+                .collect(),
+            assigned: config.assigned_ips.clone().into_boxed_slice(),
+            flags: config.flags,
+        }
     }
 
     /// May we send `frame` to `destination` (none in the first pass of a multicast or bridged frame)? `remote` is what we
-    /// know of the destination. `random` feeds MATCH_RANDOM.
+    /// know of the destination. `random` feeds MATCH_RANDOM. In a pass without TEE the caller ignores the copies.
     pub fn filter_outbound(
         &self,
-        _destination: Option<Address>,
-        _remote: Option<&RemoteCredentials>,
-        _frame: &EthernetFrame<'_>,
-        _random: u32,
+        destination: Option<Address>,
+        remote: Option<&RemoteCredentials>,
+        frame: &EthernetFrame<'_>,
+        random: u32,
     ) -> Verdict {
-        todo!()
+        let context = Context::outbound(self, destination, remote, frame, random);
+        self.filter(&context, &self.capabilities)
     }
 
     /// May `frame` from `source` come in?
     pub fn filter_inbound(
         &self,
-        _source: Address,
-        _remote: Option<&RemoteCredentials>,
-        _frame: &EthernetFrame<'_>,
-        _random: u32,
+        source: Address,
+        remote: Option<&RemoteCredentials>,
+        frame: &EthernetFrame<'_>,
+        random: u32,
     ) -> Verdict {
-        todo!()
+        let context = Context::inbound(self, source, remote, frame, random);
+        let capabilities = remote.map_or(&[][..], |remote| &remote.capabilities);
+        self.filter(&context, capabilities)
     }
 
     /// Our MAC address on this network.
     pub fn mac(&self) -> MacAddress {
         MacAddress::of(self.me, self.network)
+    }
+
+    /// The base rules decide; if they do not, the first of the sender's capabilities that lets the frame pass.
+    fn filter(&self, context: &Context<'_>, capabilities: &[(u32, Box<[Rule]>)]) -> Verdict {
+        let base = evaluate(&self.rules, context);
+        let mut cacheable = base.cacheable;
+        let mut action = pass(base.result);
+        let mut capability_copy = None;
+        if base.result == RuleSetResult::NoMatch {
+            for (_, rules) in capabilities {
+                let decision = evaluate(rules, context);
+                cacheable &= decision.cacheable;
+                action = pass(decision.result);
+                if action.is_some() {
+                    capability_copy = decision.copy;
+                    break;
+                }
+            }
+        }
+        let base_copy = base.copy.filter(|_| action.is_some());
+        Verdict {
+            action: action.unwrap_or(Action::Drop),
+            base_copy,
+            capability_copy,
+            cacheable: cacheable && base_copy.is_none() && capability_copy.is_none(),
+        }
+    }
+}
+
+/// What a rule set's result means for the frame; `None` if it does not let it pass.
+fn pass(result: RuleSetResult) -> Option<Action> {
+    match result {
+        RuleSetResult::NoMatch | RuleSetResult::Drop => None,
+        RuleSetResult::Accept => Some(Action::Accept),
+        RuleSetResult::SuperAccept => Some(Action::SuperAccept),
+        RuleSetResult::Redirect(target) => Some(Action::Redirect(target)),
+    }
+}
+
+/// What a TEE, WATCH or REDIRECT that is taken means here.
+enum Forwarding {
+    /// To the sender, the receiver or (outbound) ourselves: nothing to do.
+    Nothing,
+    /// Inbound, and we are the target.
+    ForUs,
+    /// To somebody else.
+    To(Address),
+}
+
+impl Forwarding {
+    fn of(forward: &Forward, context: &Context<'_>) -> Self {
+        let target = Address::from_u64(forward.address);
+        if target == context.source {
+            Self::Nothing
+        } else if target == context.policy.me {
+            if context.inbound {
+                Self::ForUs
+            } else {
+                Self::Nothing
+            }
+        } else if target == context.destination {
+            Self::Nothing
+        } else {
+            Self::To(target)
+        }
+    }
+}
+
+/// Evaluates one rule set (14.3). Matches between two actions are a block and combine strictly from left to right; the
+/// action is taken if its block is true.
+pub fn evaluate(rules: &[Rule], context: &Context<'_>) -> Decision {
+    let mut set = true;
+    let mut skip_drop = false;
+    let mut super_accept = false;
+    let mut copy = None;
+    let mut cacheable = true;
+    let mut end = RuleSetResult::NoMatch;
+
+    for rule in rules {
+        let accepted = if super_accept {
+            RuleSetResult::SuperAccept
+        } else {
+            RuleSetResult::Accept
+        };
+        match &rule.kind {
+            RuleKind::Drop if set && skip_drop => skip_drop = false,
+            RuleKind::Drop if set => {
+                end = RuleSetResult::Drop;
+                break;
+            }
+            RuleKind::Accept if set => {
+                end = accepted;
+                break;
+            }
+            RuleKind::Priority if set => {
+                end = RuleSetResult::Accept;
+                break;
+            }
+            RuleKind::Break if set => break,
+            RuleKind::Tee(forward) | RuleKind::Watch(forward) if set => {
+                match Forwarding::of(forward, context) {
+                    Forwarding::Nothing => {}
+                    Forwarding::ForUs => {
+                        end = RuleSetResult::SuperAccept;
+                        break;
+                    }
+                    Forwarding::To(target) => {
+                        let whole = context.frame.payload.len();
+                        copy = Some(CopyTo {
+                            target,
+                            length: match usize::from(forward.length) {
+                                0 => whole,
+                                length => length.min(whole),
+                            },
+                            watch: matches!(rule.kind, RuleKind::Watch(_)),
+                        });
+                    }
+                }
+            }
+            RuleKind::Redirect(forward) if set => match Forwarding::of(forward, context) {
+                Forwarding::Nothing => {}
+                Forwarding::ForUs => {
+                    end = RuleSetResult::SuperAccept;
+                    break;
+                }
+                Forwarding::To(target) => {
+                    end = RuleSetResult::Redirect(target);
+                    break;
+                }
+            },
+            RuleKind::Tee(forward) | RuleKind::Watch(forward) | RuleKind::Redirect(forward) => {
+                set = true;
+                super_accept |=
+                    context.inbound && Address::from_u64(forward.address) == context.policy.me;
+            }
+            RuleKind::Drop
+            | RuleKind::Accept
+            | RuleKind::Break
+            | RuleKind::Priority
+            | RuleKind::Unknown(0..=15) => set = true,
+            // An AND cannot make a false block true: it is not even looked at.
+            _ if !set && !rule.or => {}
+            kind => {
+                let evaluated = context.matches(kind, super_accept);
+                cacheable &= evaluated.stable;
+                let matched = match evaluated.matched {
+                    Matched::Plain(value) => value != rule.not,
+                    Matched::ForcedNo => false,
+                    Matched::ForcedYes => true,
+                    Matched::LeaveToRemote => {
+                        skip_drop = true;
+                        true
+                    }
+                };
+                set = if rule.or { set || matched } else { matched };
+            }
+        }
+    }
+    Decision {
+        result: end,
+        copy,
+        cacheable,
     }
 }
