@@ -7,6 +7,7 @@
 
 mod addresses;
 mod credentials;
+mod flowid;
 mod fragments;
 mod identities;
 mod inet;
@@ -16,6 +17,7 @@ mod load;
 mod netconf;
 mod packets;
 mod pcap;
+mod rules;
 mod rules_codec;
 mod sessions;
 mod verbs;

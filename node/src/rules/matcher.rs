@@ -153,10 +153,11 @@ impl Context<'_> {
         Plain((start..=end).contains(&(value & mask)))
     }
 
+    /// Type and code must both be there, even if only the type counts.
     fn icmp(&self, kind: u8, code: u8, flags: u8) -> Evaluated {
         let header = self.upper().filter(|upper| {
             let icmp = if self.is_ipv4() { 1 } else { 58 };
-            upper.protocol == icmp && upper.offset < self.frame.payload.len()
+            upper.protocol == icmp && upper.offset + 1 < self.frame.payload.len()
         });
         let matched = match header {
             Some(upper) if self.byte(upper.offset) == kind => {
@@ -267,5 +268,31 @@ fn integer(payload: &[u8], index: usize, format: u8) -> u64 {
         };
         word[8 - bytes..].copy_from_slice(source);
         u64::from_be_bytes(word) & (u64::MAX >> (64 - bits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_are_cut_to_their_bits() {
+        let payload = [0x12, 0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde, 0xff];
+        assert_eq!(integer(&payload, 0, 63), 0x1234_5678_9abc_deff);
+        // Big-endian integers end at index + 8.
+        assert_eq!(integer(&payload, 0, 15), 0xdeff);
+        assert_eq!(integer(&payload, 0, 2), 0xff & 7);
+        assert_eq!(integer(&payload, 0, 0x80 | 15), 0x3412);
+        // Little-endian: 4 bits are the upper half of one byte.
+        assert_eq!(integer(&payload, 1, 0x80 | 3), 3);
+    }
+
+    #[test]
+    fn integers_outside_the_frame_are_zero() {
+        let payload = [0xff; 8];
+        assert_eq!(integer(&payload, 1, 15), 0);
+        assert_eq!(integer(&payload, 7, 0x80 | 15), 0);
+        assert_eq!(integer(&payload, 65535, 0xff), 0);
+        assert_eq!(integer(&[], 0, 0), 0);
     }
 }

@@ -266,3 +266,140 @@ pub fn evaluate(rules: &[Rule], context: &Context<'_>) -> Decision {
         cacheable,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ME: Address = Address::from_u64(1);
+    const PEER: Address = Address::from_u64(2);
+    const OBSERVER: Address = Address::from_u64(3);
+    const IPV4: u16 = 0x0800;
+
+    fn policy(rules: &[RuleKind]) -> NetworkPolicy {
+        let mut config = NetworkConfig::new(NetworkId(0x2f8c_ffd3_8300_0099), ME);
+        config.rules = rules.iter().copied().map(Rule::new).collect();
+        NetworkPolicy::new(ME, &config)
+    }
+
+    /// An IPv4 packet of `protocol` with ports 1000 and 2000.
+    fn packet(protocol: u8) -> Vec<u8> {
+        let mut packet = vec![0; 60];
+        packet[0] = 0x45;
+        packet[9] = protocol;
+        packet[20..24].copy_from_slice(&[0x03, 0xe8, 0x07, 0xd0]);
+        packet
+    }
+
+    fn frame(payload: &[u8]) -> EthernetFrame<'_> {
+        EthernetFrame {
+            destination: MacAddress([2; 6]),
+            source: MacAddress([4; 6]),
+            ethertype: IPV4,
+            payload,
+        }
+    }
+
+    fn outbound(rules: &[RuleKind], payload: &[u8]) -> Verdict {
+        policy(rules).filter_outbound(Some(PEER), None, &frame(payload), 7)
+    }
+
+    #[test]
+    fn verdicts_from_the_key_of_a_flow_may_be_remembered() {
+        let rules = [
+            RuleKind::EtherType(IPV4),
+            RuleKind::IpProtocol(6),
+            RuleKind::DestinationPortRange(2000, 2000),
+            RuleKind::Accept,
+        ];
+        let verdict = outbound(&rules, &packet(6));
+        assert_eq!(verdict.action, Action::Accept);
+        assert!(verdict.cacheable);
+        assert!(outbound(&rules, &packet(17)).cacheable, "a drop as well");
+    }
+
+    #[test]
+    fn verdicts_that_vary_within_a_flow_are_not_remembered() {
+        let tcp = packet(6);
+        for varying in [
+            RuleKind::FrameSizeRange(0, 100),
+            RuleKind::Random(u32::MAX),
+            RuleKind::Characteristics(2),
+            RuleKind::IpTos {
+                mask: 0xff,
+                start: 0,
+                end: 0,
+            },
+            RuleKind::IntegerRange {
+                start: 0,
+                end: 9,
+                index: 30,
+                format: 7,
+            },
+        ] {
+            assert!(
+                !outbound(&[varying, RuleKind::Accept], &tcp).cacheable,
+                "{varying:?}"
+            );
+            let unreached = [RuleKind::Accept, varying, RuleKind::Drop];
+            assert!(
+                outbound(&unreached, &tcp).cacheable,
+                "{varying:?} was not asked"
+            );
+            let skipped = [
+                RuleKind::IpProtocol(17),
+                varying,
+                RuleKind::Drop,
+                RuleKind::Accept,
+            ];
+            assert!(
+                outbound(&skipped, &tcp).cacheable,
+                "{varying:?} was skipped"
+            );
+        }
+        // Without a TCP header there are no flags that could vary.
+        let verdict = outbound(&[RuleKind::Characteristics(2), RuleKind::Drop], &packet(17));
+        assert!(verdict.cacheable);
+        let icmp = RuleKind::Icmp {
+            kind: 8,
+            code: 0,
+            flags: 0,
+        };
+        assert!(!outbound(&[icmp, RuleKind::Accept], &packet(1)).cacheable);
+        assert!(outbound(&[icmp, RuleKind::Accept], &tcp).cacheable);
+    }
+
+    #[test]
+    fn ports_of_later_fragments_are_not_remembered() {
+        let mut fragment = packet(17);
+        fragment[7] = 1;
+        let rules = [RuleKind::SourcePortRange(1000, 1000), RuleKind::Accept];
+        assert!(!outbound(&rules, &fragment).cacheable);
+        assert!(outbound(&rules, &packet(17)).cacheable);
+    }
+
+    #[test]
+    fn verdicts_with_copies_are_not_remembered() {
+        let forward = Forward {
+            address: OBSERVER.to_u64(),
+            flags: 0,
+            length: 10,
+        };
+        let verdict = outbound(&[RuleKind::Tee(forward), RuleKind::Accept], &packet(6));
+        assert_eq!(verdict.base_copy.map(|copy| copy.length), Some(10));
+        assert!(!verdict.cacheable);
+        let verdict = outbound(&[RuleKind::Tee(forward), RuleKind::Drop], &packet(6));
+        assert_eq!(
+            verdict.base_copy, None,
+            "nothing is sent of a dropped frame"
+        );
+    }
+
+    #[test]
+    fn no_rules_let_nothing_pass() {
+        let verdict = outbound(&[], &packet(6));
+        assert_eq!(verdict.action, Action::Drop);
+        let verdict = policy(&[]).filter_inbound(PEER, None, &frame(&packet(6)), 0);
+        assert_eq!(verdict.action, Action::Drop);
+    }
+}
