@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn cut_frames_do_not_panic() {
-        let mut ipv6 = vec![0; 64];
+        let mut ipv6 = [0; 64];
         ipv6[0] = 0x60;
         for filler in [0u8, 43, 6, 17, 0xff] {
             ipv6[6] = filler;
