@@ -200,7 +200,13 @@ impl Node {
         self.transport.count_received(incoming.packet[VERB_OFFSET]);
         match self.dispatch(now, &packet) {
             Handled::Done => self.transport.note_authentic(now, &packet, false),
-            Handled::Trusted => self.transport.note_authentic(now, &packet, true),
+            Handled::Trusted => {
+                self.transport.note_authentic(now, &packet, true);
+                if packet.verb == Verb::NetworkCredentials {
+                    // Frames that wait for these credentials need not wait for the next retry.
+                    self.deadlines.retry = Some(now);
+                }
+            }
             Handled::Hold => self.transport.put_aside(now, incoming),
             Handled::RateLimited => {}
         }

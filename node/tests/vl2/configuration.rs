@@ -55,20 +55,20 @@ fn a_configuration_is_refreshed_every_minute_and_asked_for_every_five_seconds_wi
 #[test]
 fn a_large_configuration_comes_in_several_chunks() {
     let many = |config: &mut NetworkConfig, _: &_| {
-        let range = |n: u16| Rule::new(RuleKind::DestinationPortRange(n, n));
-        config.rules = (0..1000).map(range).collect();
-        let ipv6 = RuleKind::IntegerRange {
-            start: 1,
-            end: 2,
-            index: 3,
-            format: 4,
+        let rule = |n: u16| {
+            Rule::new(RuleKind::IntegerRange {
+                start: u64::MAX - 0xffff,
+                end: u64::MAX - u64::from(n),
+                index: n,
+                format: 63,
+            })
         };
-        config.rules.extend([Rule::new(ipv6); 20]);
+        config.rules = (0..1000).map(rule).collect();
     };
     let mut lab = Lab::with(1, many);
     let issued = lab.config(lab.net.nodes[A].identity.public(), lab.net.wall());
     let length = issued.to_dictionary().encode().len();
-    assert!(length > MAX_CHUNK_DATA / 2);
+    assert!(length > 2 * MAX_CHUNK_DATA);
     lab.join(A);
     lab.run(5 * SECOND);
     assert_eq!(lab.status(A), NetworkStatusCode::Ok);

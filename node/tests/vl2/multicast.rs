@@ -104,9 +104,10 @@ fn who_listens_late_still_hears_what_waits() {
     lab.send_multicast(A, GROUP, b"wait for it");
     lab.run(2 * SECOND);
     assert_eq!(lab.received(B, b"wait for it"), 0);
-    // B has no reason to know A; the root tells A with the next gather, or B itself once they have met.
+    // Members that have met tell each other of new groups at once.
     lab.send_to(A, B, b"we met");
-    lab.run(SECOND);
+    lab.send_to(B, A, b"so we did");
+    lab.run(2 * SECOND);
     lab.send_multicast(A, GROUP, b"wait for this");
     lab.listen(B, &[group()]);
     lab.run(2 * SECOND);
