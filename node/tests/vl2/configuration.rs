@@ -30,7 +30,10 @@ fn a_member_gets_its_configuration_applies_and_keeps_it() {
     let network = lab.network;
     lab.net.command(A, Command::Leave(network));
     assert_eq!(lab.file(A), None);
-    assert_eq!(lab.net.nodes[A].ports.last(), Some(&PortChange::Down(network)));
+    assert_eq!(
+        lab.net.nodes[A].ports.last(),
+        Some(&PortChange::Down(network))
+    );
     assert!(lab.net.nodes[A].node.networks(lab.net.now()).is_empty());
 }
 

@@ -2,9 +2,7 @@
 
 use node::frame::EthernetFrame;
 use node::io::Command;
-use protocol::network_config::{
-    FLAG_NDP_EMULATION, NetworkConfig, SPECIALIST_ACTIVE_BRIDGE,
-};
+use protocol::network_config::{FLAG_NDP_EMULATION, NetworkConfig, SPECIALIST_ACTIVE_BRIDGE};
 use protocol::rule::{Forward, Rule, RuleKind};
 use protocol::{MacAddress, NetworkId, Verb};
 

@@ -195,7 +195,9 @@ impl Lab {
         config.name = "lab".into();
         config.rules = vec![Rule::new(RuleKind::Accept)];
         let nodes = self.net.nodes.iter();
-        let index = nodes.map(|n| n.address()).position(|a| a == member.address());
+        let index = nodes
+            .map(|n| n.address())
+            .position(|a| a == member.address());
         config.assigned_ips = vec![IpPrefix {
             ip: IpAddr::V4(ip(index.unwrap())),
             bits: 24,

@@ -48,7 +48,10 @@ fn a_broadcast_reaches_everyone() {
     let mut lab = Lab::joined(3, |_, _| {});
     lab.send_multicast(A, MacAddress::BROADCAST, b"to all");
     lab.run(3 * SECOND);
-    assert_eq!([lab.received(B, b"to all"), lab.received(C, b"to all")], [1, 1]);
+    assert_eq!(
+        [lab.received(B, b"to all"), lab.received(C, b"to all")],
+        [1, 1]
+    );
     assert_eq!(lab.received(A, b"to all"), 0);
 }
 
@@ -118,8 +121,8 @@ fn who_listens_late_still_hears_what_waits() {
 fn a_replicator_multiplies_for_others() {
     let replicator = identity(1 + B as u64).address();
     let mut lab = Lab::joined(3, move |config, _| {
-        let flags = SPECIALIST_MULTICAST_REPLICATOR
-            | protocol::network_config::SPECIALIST_ACTIVE_BRIDGE;
+        let flags =
+            SPECIALIST_MULTICAST_REPLICATOR | protocol::network_config::SPECIALIST_ACTIVE_BRIDGE;
         config.specialists = vec![replicator.to_u64() | flags];
     });
     lab.listen(C, &[group()]);
