@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use controller::store::MemoryStore;
+use controller::store::memory::MemoryStore;
 use controller::{Controller, Effect, Request};
 use node::Input;
 use node::frame::EthernetFrame;
