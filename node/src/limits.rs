@@ -19,7 +19,8 @@ pub const MAX_REASSEMBLY: usize = 64;
 pub const MAX_WHOIS: usize = 512;
 /// Pairs of peers that were introduced within the last 30 s. Beyond that nobody is introduced for a while.
 pub const MAX_INTRODUCTIONS: usize = 65_536;
-/// Reports of our own external address; only peers that we have keys with can make them. The oldest makes room.
+/// Reports of our own external address; only peers that we have keys with can make them. The oldest
+/// that is not an upstream's makes room.
 pub const MAX_SURFACE_REPORTS: usize = 1_024;
 /// Configured physical networks (specification 17).
 pub const MAX_PHYSICAL_NETWORKS: usize = 32;
@@ -35,5 +36,7 @@ pub const MAX_PUSHES_IN_A_ROW: u32 = 8;
 pub const MAX_PUSH_BYTES: usize = 1_150;
 /// Bytes of serialized worlds that an OK(HELLO) carries at most: it has to fit into one packet.
 pub const MAX_WORLD_BYTES: usize = 8_480;
+/// Own addresses in one push of direct paths. Peers can report any number of them, so upstreams' reports come first.
+pub const MAX_PUSHED_ENDPOINTS: usize = 64;
 /// Own addresses that port mapping may report.
 pub const MAX_MAPPED_ADDRESSES: usize = 32;

@@ -90,3 +90,55 @@ pub(crate) fn can_carry_path(ip: IpAddr) -> bool {
         IpScope::PseudoPrivate | IpScope::Global | IpScope::Shared | IpScope::Private
     ) && !TUNNEL_BROKER.contains(ip)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn only_some_classes_of_addresses_carry_paths() {
+        for good in ["10.0.0.1", "8.8.8.8", "11.0.0.1", "2600::1", "fd00::1"] {
+            assert!(can_carry_path(ip(good)), "{good}");
+        }
+        for bad in [
+            "127.0.0.1",
+            "169.254.1.1",
+            "224.0.0.1",
+            "0.1.2.3",
+            "::1",
+            "fe80::1",
+            "2001:470::1",
+        ] {
+            assert!(!can_carry_path(ip(bad)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_first_network_in_address_order_decides() {
+        let network = |text: &str, mtu, trusted_path_id| PhysicalNetwork {
+            network: text.parse().unwrap(),
+            blacklist: false,
+            trusted_path_id,
+            mtu,
+        };
+        let settings = Settings::new(Config {
+            physical: vec![
+                network("10.1.0.0/16", Some(9000), Some(7)),
+                network("10.0.0.0/8", Some(100), None),
+                network("192.168.0.0/16", None, Some(9)),
+            ],
+            ..Config::default()
+        });
+        assert_eq!(settings.mtu(ip("10.1.0.1")), 1400);
+        assert_eq!(settings.mtu(ip("192.168.0.1")), 1432);
+        assert_eq!(settings.trusted_path(ip("10.1.0.1")), None);
+        assert_eq!(settings.trusted_path(ip("192.168.0.1")), Some(9));
+        assert!(settings.is_trusted(ip("10.1.0.1"), 7));
+        assert!(!settings.is_trusted(ip("10.2.0.1"), 7));
+        assert!(!settings.is_trusted(ip("10.2.0.1"), 0));
+    }
+}

@@ -88,3 +88,34 @@ impl<T: Waits> WaitQueue<T> {
         self.entries.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(millis: u64) -> Outgoing {
+        Outgoing {
+            since: Instant::from_millis(millis),
+            to: Address::from_u64(millis),
+            packet: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_oldest_goes_when_full_and_nothing_stays_beyond_five_seconds() {
+        let mut queue = WaitQueue::default();
+        for n in 0..MAX_TRANSMIT_QUEUE as u64 {
+            assert!(!queue.push(Instant::from_millis(n), entry(n)));
+        }
+        assert!(queue.push(Instant::from_millis(40), entry(40)));
+        let taken = queue.take(Instant::from_millis(5_010));
+        assert_eq!(taken[0].since, Instant::from_millis(11));
+        assert_eq!(
+            taken.last().map(|e| e.since),
+            Some(Instant::from_millis(40))
+        );
+        assert!(queue.is_empty());
+        queue.push(Instant::from_millis(9_000), entry(4_000));
+        assert!(queue.is_empty());
+    }
+}

@@ -16,7 +16,7 @@ pub(crate) struct Reassembly {
 
 struct Partial {
     id: PacketId,
-    /// Pieces in all; not known before the first fragment.
+    /// Pieces in all, as the latest fragment said.
     total: Option<u8>,
     /// The head is piece 0.
     pieces: [Option<Vec<u8>>; MAX_PIECES],
@@ -49,8 +49,12 @@ impl Reassembly {
             return None;
         }
         let partial = self.entry(fragment.id());
-        partial.total.get_or_insert(total);
-        partial.pieces[usize::from(number)].get_or_insert_with(|| fragment.payload().to_vec());
+        let piece = &mut partial.pieces[usize::from(number)];
+        if piece.is_none() {
+            *piece = Some(fragment.payload().to_vec());
+            // The latest piece's word counts.
+            partial.total = Some(total);
+        }
         self.complete(fragment.id())
     }
 
@@ -83,5 +87,60 @@ impl Reassembly {
         let partial = self.partial.remove(index)?;
         let packet: Vec<u8> = partial.pieces.into_iter().flatten().flatten().collect();
         Some((partial.path?, packet)).filter(|(_, p)| p.len() <= MAX_PACKET_LENGTH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::LinkId;
+    use protocol::packet::FRAGMENT_HEADER_LENGTH;
+
+    fn path(port: u16) -> PathKey {
+        PathKey {
+            link: LinkId(1),
+            remote: ([10, 0, 0, 1], port).into(),
+        }
+    }
+
+    fn fragment(id: u64, number: u8, total: u8, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![0; FRAGMENT_HEADER_LENGTH];
+        bytes[..8].copy_from_slice(&id.to_be_bytes());
+        bytes[13] = 0xff;
+        bytes[14] = total << 4 | number;
+        bytes.extend(payload);
+        bytes
+    }
+
+    fn feed(reassembly: &mut Reassembly, bytes: &[u8]) -> Option<Complete> {
+        reassembly.fragment(FragmentView::new(bytes).unwrap())
+    }
+
+    #[test]
+    fn pieces_join_in_any_order_on_the_path_of_the_last_head() {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(feed(&mut reassembly, &fragment(1, 2, 3, b"c")), None);
+        assert_eq!(reassembly.head(path(1), PacketId(1), b"a"), None);
+        assert_eq!(reassembly.head(path(2), PacketId(1), b"a"), None);
+        let whole = feed(&mut reassembly, &fragment(1, 1, 3, b"b"));
+        assert_eq!(whole, Some((path(2), b"abc".to_vec())));
+        assert!(reassembly.partial.is_empty());
+    }
+
+    #[test]
+    fn strange_numbers_are_refused_and_the_oldest_makes_room() {
+        let mut reassembly = Reassembly::default();
+        for (number, total) in [(0, 3), (7, 7), (1, 1), (1, 8)] {
+            assert_eq!(
+                feed(&mut reassembly, &fragment(1, number, total, b"x")),
+                None
+            );
+        }
+        assert!(reassembly.partial.is_empty());
+        for id in 0..=MAX_REASSEMBLY as u64 {
+            reassembly.head(path(1), PacketId(id), b"a");
+        }
+        assert_eq!(reassembly.partial.len(), MAX_REASSEMBLY);
+        assert_eq!(reassembly.partial[0].id, PacketId(1));
     }
 }

@@ -20,6 +20,8 @@ type ReportKey = (Address, PathKey, IpScope);
 struct Report {
     address: SocketAddr,
     at: Instant,
+    /// By an upstream.
+    trusted: bool,
 }
 
 impl Surface {
@@ -56,7 +58,7 @@ impl Surface {
             let oldest = self
                 .reports
                 .iter()
-                .min_by_key(|(_, r)| r.at)
+                .min_by_key(|(_, r)| (r.trusted, r.at))
                 .map(|(k, _)| *k);
             oldest.map(|k| self.reports.remove(&k));
         }
@@ -65,18 +67,25 @@ impl Surface {
             Report {
                 address: seen,
                 at: now,
+                trusted,
             },
         );
         moved.then_some(scope)
     }
 
-    /// All addresses with ports that were reported lately, each once.
-    pub(crate) fn addresses(&self, now: Instant) -> BTreeSet<SocketAddr> {
-        self.reports
-            .values()
-            .filter(|r| within(Some(r.at), now, SURFACE))
-            .map(|r| r.address)
-            .collect()
+    /// All addresses with ports that were reported lately, each once: those that upstreams reported come first.
+    pub(crate) fn addresses(&self, now: Instant) -> Vec<SocketAddr> {
+        let mut seen = BTreeSet::new();
+        let mut addresses = Vec::new();
+        for trusted in [true, false] {
+            for report in self.reports.values() {
+                let counts = report.trusted == trusted && within(Some(report.at), now, SURFACE);
+                if counts && seen.insert(report.address) {
+                    addresses.push(report.address);
+                }
+            }
+        }
+        addresses
     }
 
     /// Drops old reports.

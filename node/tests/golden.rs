@@ -1,5 +1,7 @@
 //! What an unmodified node answered, put to ours. The data is read from `$HAWSER_VECTORS`.
 
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -205,8 +207,8 @@ fn worlds_are_taken_from_whom_an_unmodified_node_takes_them() {
     };
     // The recorded worlds name roots whose secrets are not recorded: the same worlds with a root of ours.
     let world = |name: &Value| -> World {
-        let recorded = data["worlds"].as_array().unwrap().iter();
-        let recorded = recorded.filter(|w| w["name"] == *name).last().unwrap();
+        let mut worlds = data["worlds"].as_array().unwrap().iter();
+        let recorded = worlds.find(|w| w["name"] == *name).unwrap();
         let altered = recorded["signed_with"].is_null();
         let signed_with = if altered {
             &Value::from("k1")
@@ -254,6 +256,67 @@ fn worlds_are_taken_from_whom_an_unmodified_node_takes_them() {
         assert_eq!(taken, bench.files.contains(&StateObject::Planet), "{case}");
     }
     assert!(cases.len() >= 8);
+}
+
+#[test]
+fn fragments_join_as_in_an_unmodified_node() {
+    let Some(data) = vectors("fragments.json") else {
+        return;
+    };
+    let secret = |name: &str| -> SecretIdentity {
+        data["identities"][name].as_str().unwrap().parse().unwrap()
+    };
+    let (a, b) = (secret("a"), secret("b"));
+    let packets = data["packets"].as_array().unwrap();
+    let datagrams = |packet: &Value| -> Vec<Vec<u8>> {
+        let packet = &packets[packet.as_u64().unwrap() as usize];
+        packet["datagrams"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(bytes)
+            .collect()
+    };
+    let deliver = |datagrams: &[Vec<u8>]| -> u64 {
+        let mut bench = Bench::new(b.clone(), World::default_planet(), "10.0.0.2:9993");
+        bench.give(Input::Command(Command::LoadPeer {
+            identity: a.public().clone(),
+            endpoints: vec![],
+        }));
+        for datagram in datagrams {
+            bench.datagram("10.0.0.1:9993", datagram);
+        }
+        bench.node.status().counters.received[Verb::UserMessage as usize]
+    };
+    for (index, packet) in packets.iter().enumerate() {
+        let times = deliver(&datagrams(&Value::from(index)));
+        assert_eq!(
+            times == 1,
+            packet["delivered"].as_bool().unwrap(),
+            "packet {index}"
+        );
+    }
+    for case in data["orders"].as_array().unwrap() {
+        let all = datagrams(&case["packet"]);
+        let order = case["order"].as_array().unwrap().iter();
+        let given: Vec<_> = order
+            .map(|i| all[i.as_u64().unwrap() as usize].clone())
+            .collect();
+        assert_eq!(deliver(&given), case["times"].as_u64().unwrap(), "{case}");
+    }
+    for case in data["variants"].as_array().unwrap() {
+        let mut given = datagrams(&case["packet"]);
+        if let Ok(index) = usize::try_from(case["datagram"].as_i64().unwrap()) {
+            given[index] = bytes(&case["bytes"]);
+        }
+        let delivered = deliver(&given) == 1;
+        assert_eq!(
+            delivered,
+            case["delivered"].as_bool().unwrap(),
+            "{}",
+            case["what"]
+        );
+    }
 }
 
 /// OK(HELLO) that offers a world.

@@ -8,7 +8,9 @@ use protocol::{Address, Instant, IpScope};
 
 use super::{Received, Transport};
 use crate::io::PathKey;
-use crate::limits::{MAX_PUSH_BYTES, MAX_PUSHED_PER_CLASS, MAX_PUSHES_IN_A_ROW};
+use crate::limits::{
+    MAX_PUSH_BYTES, MAX_PUSHED_ENDPOINTS, MAX_PUSHED_PER_CLASS, MAX_PUSHES_IN_A_ROW,
+};
 use crate::physical::can_carry_path;
 use crate::timers::{self, due, within};
 
@@ -63,6 +65,7 @@ impl Transport {
         local
             .chain(self.mapped.iter().copied())
             .chain(self.surface.addresses(now))
+            .take(MAX_PUSHED_ENDPOINTS)
             .collect()
     }
 

@@ -113,7 +113,7 @@ impl Transport {
             online: self.online,
             planet_id: self.roots.planet().id,
             planet_timestamp: self.roots.planet().timestamp,
-            surface_addresses: self.surface.addresses(now).into_iter().collect(),
+            surface_addresses: self.surface.addresses(now),
             counters: self.counters.clone(),
         }
     }
