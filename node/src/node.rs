@@ -260,11 +260,7 @@ impl Node {
             return Handled::RateLimited;
         }
         match Verb::from_byte(in_reply.verb) {
-            Some(Verb::Hello) => {
-                if !self.transport.handle_ok_hello(now, packet, body) {
-                    return Handled::RateLimited;
-                }
-            }
+            Some(Verb::Hello) => return self.transport.handle_ok_hello(now, packet, body),
             Some(Verb::Whois) => self.transport.handle_ok_whois(now, packet, body),
             Some(
                 Verb::NetworkConfigRequest

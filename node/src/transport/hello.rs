@@ -8,7 +8,7 @@ use protocol::{
     Address, Identity, Instant, PROTOCOL_VERSION, SOFTWARE_VERSION, SessionKeys, Suite, Verb,
 };
 
-use super::{Received, Transport};
+use super::{Handled, Received, Transport};
 use crate::io::{LinkId, Output, PathKey, Transmit};
 use crate::peer::{Peer, Version};
 use crate::queue::Incoming;
@@ -204,13 +204,13 @@ impl Transport {
         now: Instant,
         packet: &Received<'_>,
         body: &[u8],
-    ) -> bool {
+    ) -> Handled {
         let Ok(ok) = OkHello::decode(body) else {
             self.counters.malformed += 1;
-            return false;
+            return Handled::RateLimited;
         };
         if ok.protocol_version < MIN_PROTOCOL_VERSION {
-            return false;
+            return Handled::RateLimited;
         }
         let source = packet.source;
         if packet.hops == 0 {
@@ -233,7 +233,7 @@ impl Transport {
         if let (0, Some(seen)) = (packet.hops, ok.received_from) {
             self.note_surface(now, source, packet.path, seen);
         }
-        true
+        Handled::Done
     }
 
     fn set_version(&mut self, peer: Address, protocol: u8, software: (u8, u8, u16)) {
