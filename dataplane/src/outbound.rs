@@ -23,8 +23,8 @@ pub(crate) const FRAME_HEADER_LENGTH: usize = PAYLOAD_OFFSET + 10;
 /// How far into its buffer a frame is read, so that its payload already lies where the packet wants it. Its Ethertype then
 /// does too.
 pub(crate) const HEADROOM: usize = FRAME_HEADER_LENGTH - ETHERNET_HEADER_LENGTH;
-/// Room for the longest frame; longer ones are cut by the device.
-const MAX_FRAME: usize = MAX_PACKET_LENGTH - HEADROOM;
+/// Room for more than the longest frame that a packet can carry, so that one that is too long shows.
+const MAX_FRAME: usize = MAX_PACKET_LENGTH;
 /// A path MTU below this is not believed.
 const MIN_PATH_MTU: usize = 128;
 
@@ -47,6 +47,16 @@ enum Decision<'s> {
     Drop,
     HandOver,
     Send(&'s MemberEntry, &'s PeerEntry, Flow),
+}
+
+/// What became of a frame that may leave.
+enum Outcome {
+    /// It is in the batch.
+    Queued,
+    /// It would take more pieces than a receiver accepts.
+    TooLong,
+    /// Nothing was done: the node must find a way.
+    NoPath,
 }
 
 /// Moves up to `budget` frames from a device's queue into the egress batch, which the caller flushes.
@@ -132,23 +142,25 @@ fn frame<'s, T: Tap, U: Udp>(
         None => Decision::HandOver,
     };
     let payload = ethernet.payload.len();
-    let sent = match decision {
+    let outcome = match decision {
         Decision::Drop => {
             core.counters.lost(DropReason::FilteredOutbound);
             port.counters.send_dropped.add(1);
             return;
         }
-        Decision::HandOver => false,
+        Decision::HandOver => Outcome::NoPath,
         Decision::Send(member, peer, flow) => {
             send(core, tap, HEADROOM + length, member, peer, &flow, now)
         }
     };
-    if sent {
-        let counters = &core.taps[tap].counters;
-        counters.sent.add(1);
-        counters.sent_bytes.add(payload as u64);
-    } else {
-        hand_over_frame(core, tap, length);
+    match outcome {
+        Outcome::Queued => {
+            let counters = &core.taps[tap].counters;
+            counters.sent.add(1);
+            counters.sent_bytes.add(payload as u64);
+        }
+        Outcome::TooLong => core.counters.lost(DropReason::PacketTooLong),
+        Outcome::NoPath => hand_over_frame(core, tap, length),
     }
 }
 
@@ -192,7 +204,7 @@ fn decide<'s>(
     }
 }
 
-/// Makes the frame a packet where it lies and queues it. False, with the frame untouched, if no path is known.
+/// Makes the frame a packet where it lies and queues it. Unless it is queued, the frame is untouched.
 fn send<T: Tap, U: Udp>(
     core: &mut Core<T, U>,
     tap: usize,
@@ -201,7 +213,7 @@ fn send<T: Tap, U: Udp>(
     peer: &PeerEntry,
     flow: &Flow,
     now: Instant,
-) -> bool {
+) -> Outcome {
     // 4. Pick the path, or the paths.
     let hash = match &peer.plan {
         Plan::Slots(_) => flow.symmetric_hash(),
@@ -219,14 +231,13 @@ fn send<T: Tap, U: Udp>(
             .filter_map(|&index| peer.paths.get(usize::from(index)))
     };
     let Some(mtu) = paths().map(|path| usize::from(path.mtu)).min() else {
-        return false;
+        return Outcome::NoPath;
     };
     let Some((pieces, size)) = cut(length, mtu) else {
-        core.counters.lost(DropReason::PacketTooLong);
-        return true;
+        return Outcome::TooLong;
     };
     let Some(slot) = core.egress.slot() else {
-        return false;
+        return Outcome::NoPath;
     };
     // 5. The packet's header takes the place of the Ethernet header, whose Ethertype stays.
     let packet = &mut slot[..length];
@@ -259,7 +270,7 @@ fn send<T: Tap, U: Udp>(
     }
     peer.activity.frame_sent.set(now);
     member.activity.sent.set(now);
-    true
+    Outcome::Queued
 }
 
 /// The trusted path id, if all the paths agree on it.
@@ -287,6 +298,9 @@ fn hand_over_frame<T: Tap, U: Udp>(core: &mut Core<T, U>, tap: usize, length: us
 /// sizes, so that pieces can travel in one train; receivers take any. None if there would be too many.
 fn cut(length: usize, mtu: usize) -> Option<(usize, usize)> {
     let mtu = mtu.max(MIN_PATH_MTU);
+    if length > MAX_PACKET_LENGTH {
+        return None;
+    }
     if length <= mtu {
         return Some((1, length));
     }

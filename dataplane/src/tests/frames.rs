@@ -73,6 +73,23 @@ fn frames_of_every_length_arrive_in_order_and_in_equal_pieces() {
 }
 
 #[test]
+fn frames_that_no_receiver_could_join_are_counted() {
+    let [mut a, _] = pair();
+    a.emit(&pattern(9950));
+    a.knowledge.paths[0].mtu = 9000;
+    a.emit(&pattern(9990));
+    a.work();
+    assert_eq!(a.sockets[0].take_sent().len(), 2);
+    assert_eq!(a.dropped(DropReason::PacketTooLong), 1);
+    a.knowledge.paths[0].mtu = 1432;
+    a.emit(&pattern(9890));
+    a.work();
+    assert_eq!(a.sockets[0].take_sent(), []);
+    assert_eq!(a.dropped(DropReason::PacketTooLong), 2);
+    assert_eq!(a.take_handovers(), []);
+}
+
+#[test]
 fn long_frames_leave_in_trains() {
     let [mut a, _] = pair();
     for _ in 0..30 {
