@@ -1,12 +1,11 @@
-//! Flows, and the verdicts of the rules that hold for a whole flow.
+//! Verdicts of the rules that hold for a whole flow. (Which path a flow takes is another question: [`bond::flow_hash`].)
 
+use bond::flow::{ETHERTYPE_IPV4, ETHERTYPE_IPV6};
 use node::frame::EthernetFrame;
 use protocol::{Address, NetworkId};
 
 const ENTRIES: usize = 2048;
 
-const ETHERTYPE_IPV4: u16 = 0x0800;
-const ETHERTYPE_IPV6: u16 = 0x86dd;
 const ICMP: u8 = 1;
 const ICMPV6: u8 = 58;
 
@@ -75,29 +74,6 @@ impl Flow {
             protocol: header[6],
             complete: ports.is_some(),
         })
-    }
-
-    /// A hash for spreading flows over paths: the same for both directions of a flow.
-    pub(crate) fn symmetric_hash(&self) -> u32 {
-        let is_icmp = matches!(self.protocol, ICMP | ICMPV6);
-        let (low, high) = if is_icmp {
-            (0, 0)
-        } else {
-            (self.ports >> 16, self.ports & 0xffff)
-        };
-        let source = mix(
-            self.source[0] ^ self.source[1].rotate_left(23),
-            u64::from(low),
-        );
-        let destination = mix(
-            self.destination[0] ^ self.destination[1].rotate_left(23),
-            u64::from(high),
-        );
-        let hash = mix(
-            source.wrapping_add(destination),
-            u64::from(self.protocol) << 16 | u64::from(self.ethertype),
-        );
-        (hash >> 32) as u32
     }
 
     fn slot(&self, network: NetworkId, peer: Address) -> usize {
@@ -225,28 +201,6 @@ mod tests {
             ethertype,
             payload,
         })
-    }
-
-    #[test]
-    fn both_directions_hash_alike_and_flows_differ() {
-        let there = flow(0x0800, &ipv4(1, 2, 6, &[0x12, 0x34, 0, 80, 0]));
-        let back = flow(0x0800, &ipv4(2, 1, 6, &[0, 80, 0x12, 0x34, 0]));
-        let other = flow(0x0800, &ipv4(1, 2, 6, &[0x12, 0x35, 0, 80, 0]));
-        assert_eq!(there.symmetric_hash(), back.symmetric_hash());
-        assert_ne!(there, back);
-        assert_ne!(there.symmetric_hash(), other.symmetric_hash());
-    }
-
-    #[test]
-    fn hashes_fill_all_slots_of_a_plan() {
-        let slots: std::collections::BTreeSet<_> = (0..20_000u16)
-            .map(|port| {
-                let [high, low] = port.to_be_bytes();
-                let flow = flow(0x0800, &ipv4(1, 2, 6, &[high, low, 0, 80, 0]));
-                flow.symmetric_hash() as usize % bond::plan::SLOTS
-            })
-            .collect();
-        assert_eq!(slots.len(), bond::plan::SLOTS);
     }
 
     #[test]

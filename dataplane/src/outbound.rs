@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bond::plan::{PathIndex, Pick, Plan};
+use bond::{PathIndex, Pick, Plan, flow_hash};
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
 use node::rules::Action;
 use node::snapshot::{MemberEntry, NetworkEntry, PathEntry, PeerEntry, Snapshot};
@@ -46,7 +46,7 @@ type Memo<'s> = Option<(MacAddress, &'s MemberEntry, &'s PeerEntry)>;
 enum Decision<'s> {
     Drop,
     HandOver,
-    Send(&'s MemberEntry, &'s PeerEntry, Flow),
+    Send(&'s MemberEntry, &'s PeerEntry),
 }
 
 /// What became of a frame that may leave.
@@ -149,9 +149,7 @@ fn frame<'s, T: Tap, U: Udp>(
             return;
         }
         Decision::HandOver => Outcome::NoPath,
-        Decision::Send(member, peer, flow) => {
-            send(core, tap, HEADROOM + length, member, peer, &flow, now)
-        }
+        Decision::Send(member, peer) => send(core, tap, HEADROOM + length, member, peer, now),
     };
     match outcome {
         Outcome::Queued => {
@@ -198,7 +196,7 @@ fn decide<'s>(
     };
     let flow = Flow::of(frame);
     match evaluate(member, peer.address, &flow) {
-        Some(true) => Decision::Send(member, peer, flow),
+        Some(true) => Decision::Send(member, peer),
         Some(false) => Decision::Drop,
         None => Decision::HandOver,
     }
@@ -211,12 +209,20 @@ fn send<T: Tap, U: Udp>(
     length: usize,
     member: &MemberEntry,
     peer: &PeerEntry,
-    flow: &Flow,
     now: Instant,
 ) -> Outcome {
     // 4. Pick the path, or the paths.
+    let Some(slot) = core.egress.slot() else {
+        return Outcome::NoPath;
+    };
     let hash = match &peer.plan {
-        Plan::Slots(_) => flow.symmetric_hash(),
+        Plan::Slots(_) => {
+            let (header, payload) = slot[..length].split_at(FRAME_HEADER_LENGTH);
+            let [.., high, low] = *header else {
+                return Outcome::NoPath;
+            };
+            flow_hash(u16::from_be_bytes([high, low]), payload)
+        }
         _ => 0,
     };
     let pick = peer.plan.pick(hash, &mut core.cursor);
@@ -235,9 +241,6 @@ fn send<T: Tap, U: Udp>(
     };
     let Some((pieces, size)) = cut(length, mtu) else {
         return Outcome::TooLong;
-    };
-    let Some(slot) = core.egress.slot() else {
-        return Outcome::NoPath;
     };
     // 5. The packet's header takes the place of the Ethernet header, whose Ethertype stays.
     let packet = &mut slot[..length];

@@ -150,6 +150,28 @@ fn broadcast_sends_the_same_datagrams_on_all_paths() {
 }
 
 #[test]
+fn slots_keep_a_flow_on_its_path_and_spread_flows() {
+    let [mut a, b] = pair();
+    a.knowledge.paths.push(path_entry(SECOND_LINK, endpoint(9)));
+    a.knowledge.plan = Plan::Slots(Box::new(std::array::from_fn(|slot| (slot % 2) as u16)));
+    let own = MacAddress::of(a.knowledge.address, NETWORK);
+    let peer = MacAddress::of(b.knowledge.address, NETWORK);
+    let mut used = [0, 0];
+    for port in 0..64 {
+        for _ in 0..3 {
+            let mut bytes = frame(peer, own, b"of one flow");
+            bytes[34 + 1] = port;
+            a.tap.emit(&bytes);
+        }
+        a.work();
+        let sent = [&a.sockets[0], &a.sockets[1]].map(|s| s.take_sent().len());
+        assert!(sent == [3, 0] || sent == [0, 3], "{sent:?}");
+        used = [used[0] + sent[0], used[1] + sent[1]];
+    }
+    assert!(used.iter().all(|&frames| frames > 30), "{used:?}");
+}
+
+#[test]
 fn trusted_paths_carry_plain_packets_and_receivers_ask_the_node() {
     let [mut a, mut b] = pair();
     a.knowledge.paths[0].trusted_path_id = Some(77);
