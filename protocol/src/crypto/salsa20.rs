@@ -1,8 +1,11 @@
 //! Salsa20 (protocol specification 1.2): 256-bit key, 64-bit nonce, block counter from zero.
 //!
 //! Several blocks are computed at once, one per vector lane, in plain arrays that the compiler turns into vector
-//! instructions. The same code is compiled for several instruction sets, of which the widest that the processor has is
-//! taken at run time.
+//! instructions; the same code is compiled twice, with and without AVX2. Processors with AVX-512 have a kernel of their
+//! own. The choice is made at run time.
+
+#[cfg(target_arch = "x86_64")]
+use super::simd::salsa512;
 
 /// "expand 32-byte k".
 const CONSTANTS: [u32; 4] = [0x6170_7865, 0x3320_646e, 0x7962_2d32, 0x6b20_6574];
@@ -47,9 +50,9 @@ impl<const ROUNDS: usize> Salsa20<ROUNDS> {
         }
         #[cfg(target_arch = "x86_64")]
         {
-            if std::arch::is_x86_feature_detected!("avx512f") {
+            if salsa512::is_available() {
                 // SAFETY: the processor has the instructions that the function is compiled for.
-                return unsafe { apply_avx512::<ROUNDS>(&mut self.state, data) };
+                return unsafe { salsa512::apply::<ROUNDS>(&mut self.state, data) };
             }
             if data.len() > 4 * BLOCK && std::arch::is_x86_feature_detected!("avx2") {
                 // SAFETY: as above.
@@ -58,12 +61,6 @@ impl<const ROUNDS: usize> Salsa20<ROUNDS> {
         }
         apply_portable::<ROUNDS>(&mut self.state, data);
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn apply_avx512<const ROUNDS: usize>(state: &mut [u32; 16], data: &mut [u8]) {
-    apply_lanes::<ROUNDS, 16>(state, data);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -108,10 +105,14 @@ fn blocks<const ROUNDS: usize, const LANES: usize>(state: &[u32; 16]) -> [[u32; 
     for (lanes, word) in start.iter_mut().zip(state) {
         *lanes = [*word; LANES];
     }
-    for lane in 0..LANES {
-        let counter = counter(state).wrapping_add(lane as u64);
-        start[8][lane] = counter as u32;
-        start[9][lane] = (counter >> 32) as u32;
+    let mut lane_counter = counter(state);
+    let [low, high] = &mut start[8..10] else {
+        unreachable!("two of sixteen")
+    };
+    for (low, high) in low.iter_mut().zip(high) {
+        *low = lane_counter as u32;
+        *high = (lane_counter >> 32) as u32;
+        lane_counter = lane_counter.wrapping_add(1);
     }
     let mut x = start;
     for _ in 0..ROUNDS / 2 {
@@ -142,8 +143,9 @@ fn quarter<const LANES: usize>(x: &mut [[u32; LANES]; 16], a: usize, b: usize, c
 
 #[inline(always)]
 fn step<const LANES: usize>(x: &mut [[u32; LANES]; 16], to: usize, a: usize, b: usize, bits: u32) {
-    for lane in 0..LANES {
-        x[to][lane] ^= x[a][lane].wrapping_add(x[b][lane]).rotate_left(bits);
+    let (a, b) = (x[a], x[b]);
+    for ((word, a), b) in x[to].iter_mut().zip(a).zip(b) {
+        *word ^= a.wrapping_add(b).rotate_left(bits);
     }
 }
 
@@ -175,7 +177,14 @@ mod tests {
             let mut portable = vec![0; length];
             let mut state = stream.state;
             apply_portable::<12>(&mut state, &mut portable);
-            prop_assert_eq!(widest, portable);
+            prop_assert_eq!(&widest, &portable);
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                let mut eight = vec![0; length];
+                // SAFETY: the instructions were found just now.
+                unsafe { apply_avx2::<12>(&mut stream.state.clone(), &mut eight) };
+                prop_assert_eq!(&eight, &portable);
+            }
         }
     }
 

@@ -393,23 +393,24 @@ fn round_keys(key: &[u8; 32]) -> RoundKeys {
         bytes.copy_from_slice(half);
         keys[round] = from_bytes(bytes);
     }
-    macro_rules! round {
-        ($round:literal, $constant:literal) => {
-            let assist = _mm_aeskeygenassist_si128::<$constant>(keys[$round - 1]);
-            keys[$round] = next_key(keys[$round - 2], _mm_shuffle_epi32::<0xff>(assist));
-            if $round < 14 {
-                let assist = _mm_aeskeygenassist_si128::<0>(keys[$round]);
-                keys[$round + 1] = next_key(keys[$round - 1], _mm_shuffle_epi32::<0xaa>(assist));
-            }
+    macro_rules! rounds {
+        ($even:literal, $constant:literal) => {
+            let assist = _mm_aeskeygenassist_si128::<$constant>(keys[$even - 1]);
+            keys[$even] = next_key(keys[$even - 2], _mm_shuffle_epi32::<0xff>(assist));
+        };
+        ($even:literal, $constant:literal, $odd:literal) => {
+            rounds!($even, $constant);
+            let assist = _mm_aeskeygenassist_si128::<0>(keys[$even]);
+            keys[$odd] = next_key(keys[$odd - 2], _mm_shuffle_epi32::<0xaa>(assist));
         };
     }
-    round!(2, 0x01);
-    round!(4, 0x02);
-    round!(6, 0x04);
-    round!(8, 0x08);
-    round!(10, 0x10);
-    round!(12, 0x20);
-    round!(14, 0x40);
+    rounds!(2, 0x01, 3);
+    rounds!(4, 0x02, 5);
+    rounds!(6, 0x04, 7);
+    rounds!(8, 0x08, 9);
+    rounds!(10, 0x10, 11);
+    rounds!(12, 0x20, 13);
+    rounds!(14, 0x40);
     keys
 }
 
