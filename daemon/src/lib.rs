@@ -4,6 +4,7 @@ pub mod arguments;
 pub mod home;
 pub mod local_conf;
 pub mod log;
+pub mod os;
 pub mod privileges;
 
 /// The version that this program stands in for, as the reference prints it.

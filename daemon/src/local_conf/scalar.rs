@@ -27,7 +27,7 @@ pub fn integer(value: &Value) -> Option<i64> {
 }
 
 /// As [`integer`], for the full range of unsigned numbers.
-pub fn unsigned(value: &Value) -> Option<u64> {
+pub(super) fn unsigned(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => text.trim().parse().ok(),
         _ => value

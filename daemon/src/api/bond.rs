@@ -1,0 +1,18 @@
+//! `/bond`. Bonding is off, and every call says so.
+
+use super::{Call, Method, Reply};
+
+/// Answers a call below `/bond`.
+pub fn answer(call: &Call, rest: &[&str]) -> Reply {
+    match (call.method, rest) {
+        (Method::Get, ["show", address]) | (Method::Post, ["rotate", address])
+            if address.parse::<protocol::Address>().is_ok() =>
+        {
+            Reply::empty_object(400)
+        }
+        (Method::Post, ["setmtu", _, _, _]) => {
+            Reply::text(400, "Failed to set MTU: Bonding layer isn't active yet")
+        }
+        _ => Reply::not_found(),
+    }
+}

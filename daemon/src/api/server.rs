@@ -1,0 +1,161 @@
+//! HTTP around the API: sockets, headers, tokens. Answers come from the control thread.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::Response;
+use axum::routing::any;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use super::access::{Access, Shown};
+use super::{Call, Method, Reply};
+
+/// Longest body that is read: rule sets of large networks are far below.
+const MAX_BODY: usize = 16 << 20;
+
+/// A call on its way to the control thread.
+pub type Question = (Call, oneshot::Sender<Reply>);
+
+/// What requests are handled with.
+#[derive(Clone)]
+pub struct Server {
+    /// Replaced when local.conf changes.
+    pub access: Arc<ArcSwap<Access>>,
+    /// To the control thread.
+    pub control: mpsc::Sender<Question>,
+}
+
+impl Server {
+    /// Serves a listener until the runtime ends.
+    pub fn start(&self, listener: TcpListener) {
+        let router = axum::Router::new()
+            .fallback(any(handle))
+            .with_state(self.clone())
+            .into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the local API has stopped");
+            }
+        });
+    }
+
+    async fn answer(&self, source: SocketAddr, request: Request) -> Reply {
+        let (parts, body) = request.into_parts();
+        let path = decode(parts.uri.path(), false);
+        let query = parts.uri.query().unwrap_or("");
+        let shown = Shown {
+            header: header_text(&parts.headers, "x-zt1-auth"),
+            query: parameter(query, "auth"),
+            authorization: header_text(&parts.headers, header::AUTHORIZATION.as_str()),
+        };
+        if !self.access.load().permits(source.ip(), &path, &shown) {
+            return Reply::empty_object(401);
+        }
+        let reply = match Method::from_name(parts.method.as_str()) {
+            None => Reply::not_found(),
+            Some(method) => match to_bytes(body, MAX_BODY).await {
+                Err(_) => Reply::empty_object(413),
+                Ok(body) => {
+                    let body = body.to_vec();
+                    self.ask(Call { method, path, body }).await
+                }
+            },
+        };
+        match parameter(query, "jsonp").filter(|name| is_function_name(name)) {
+            Some(function) => reply.into_jsonp(&function),
+            None => reply,
+        }
+    }
+
+    async fn ask(&self, call: Call) -> Reply {
+        let (sender, answer) = oneshot::channel();
+        if self.control.send((call, sender)).await.is_err() {
+            return Reply::empty_object(503);
+        }
+        answer.await.unwrap_or_else(|_| Reply::empty_object(503))
+    }
+}
+
+async fn handle(
+    State(server): State<Server>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let reply = server.answer(source, request).await;
+    let mut response = Response::new(Body::from(reply.body));
+    *response.status_mut() =
+        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    if let Some(content_type) = reply.content_type {
+        let value = header::HeaderValue::from_static(content_type);
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
+}
+
+fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
+}
+
+/// The first parameter of that name in a query string.
+fn parameter(query: &str, name: &str) -> Option<String> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (decode(key, true) == name).then(|| decode(value, true))
+    })
+}
+
+/// What may stand in front of a bracket without being anything else.
+fn is_function_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || ['_', '$', '.'].contains(&c);
+    !name.is_empty() && name.len() <= 128 && name.chars().all(fits)
+}
+
+/// Resolves `%41`, and `+` where that means a space.
+fn decode(text: &str, plus: bool) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        rest = tail;
+        let escaped = || {
+            let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
+            digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+            u8::from_str_radix(digits, 16).ok()
+        };
+        match (first, escaped()) {
+            (b'%', Some(byte)) => {
+                bytes.push(byte);
+                rest = &tail[2..];
+            }
+            (b'+', _) if plus => bytes.push(b' '),
+            _ => bytes.push(*first),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_decoded() {
+        assert_eq!(parameter("a=1&auth=x%20y+z&auth=2", "auth").as_deref(), Some("x y z"));
+        assert_eq!(parameter("auth", "auth").as_deref(), Some(""));
+        assert_eq!(parameter("", "auth"), None);
+        assert_eq!(decode("/a%2fb%zz%4+", false), "/a/b%zz%4+");
+    }
+
+    #[test]
+    fn scripts_cannot_be_smuggled_in() {
+        assert!(is_function_name("jQuery.cb_1$"));
+        for name in ["", "alert(1)//", "a b", "<x>"] {
+            assert!(!is_function_name(name), "{name}");
+        }
+    }
+}

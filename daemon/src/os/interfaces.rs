@@ -1,0 +1,161 @@
+//! Interfaces and their addresses, by netlink.
+
+use std::net::IpAddr;
+
+use anyhow::{Context, Result};
+use futures_util::{StreamExt, TryStreamExt};
+use protocol::IpPrefix;
+use rtnetlink::packet_route::address::{
+    AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
+};
+use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::{Handle, MulticastGroup, new_connection, new_multicast_connection};
+use tokio::sync::mpsc;
+
+/// An address on an interface.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct InterfaceAddress {
+    /// Interface number.
+    pub index: u32,
+    /// Interface name.
+    pub interface: String,
+    /// Address and prefix length.
+    pub address: IpPrefix,
+    /// A temporary address of IPv6 (RFC 8981).
+    pub temporary: bool,
+    /// Not usable yet: duplicate address detection runs, or failed.
+    pub tentative: bool,
+}
+
+/// A connection to the kernel. Its tasks run on the current tokio runtime.
+#[derive(Clone, Debug)]
+pub struct Netlink {
+    handle: Handle,
+}
+
+impl Netlink {
+    /// Connects.
+    pub fn connect() -> Result<Self> {
+        let (connection, handle, _) = new_connection().context("cannot open a netlink socket")?;
+        tokio::spawn(connection);
+        Ok(Self { handle })
+    }
+
+    pub(super) const fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// All addresses of all interfaces, sorted.
+    pub async fn addresses(&self) -> Result<Vec<InterfaceAddress>> {
+        let links: Vec<_> = self.handle.link().get().execute().try_collect().await?;
+        let name_of = |index: u32| {
+            let link = links.iter().find(|link| link.header.index == index)?;
+            link.attributes.iter().find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            })
+        };
+        let messages: Vec<_> = self.handle.address().get().execute().try_collect().await?;
+        let mut addresses: Vec<_> = messages
+            .iter()
+            .filter_map(|message| read_address(message, &name_of))
+            .collect();
+        addresses.sort();
+        Ok(addresses)
+    }
+
+    /// Puts an address on an interface. It is usable at once: the controller vouches for its uniqueness.
+    pub async fn add_address(&self, index: u32, address: IpPrefix) -> Result<()> {
+        let mut request = self.handle.address().add(index, address.ip, address.bits);
+        if address.ip.is_ipv6() {
+            request.message_mut().header.flags |= AddressHeaderFlags::Nodad;
+        }
+        let added = request.execute().await;
+        ignore_errno(added, rustix::io::Errno::EXIST)
+            .with_context(|| format!("cannot add address {address}"))
+    }
+
+    /// Takes an address from an interface.
+    pub async fn remove_address(&self, index: u32, address: IpPrefix) -> Result<()> {
+        // The builder of an addition makes just the message that names one address.
+        let message = self
+            .handle
+            .address()
+            .add(index, address.ip, address.bits)
+            .message_mut()
+            .clone();
+        let removed = self.handle.address().del(message).execute().await;
+        ignore_errno(removed, rustix::io::Errno::ADDRNOTAVAIL)
+            .with_context(|| format!("cannot remove address {address}"))
+    }
+}
+
+/// A bell that rings when addresses or interfaces change; it falls silent if the connection is lost.
+pub fn watch_changes() -> Result<mpsc::Receiver<()>> {
+    let groups = [
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+    ];
+    let (connection, handle, mut messages) =
+        new_multicast_connection(&groups).context("cannot listen to netlink")?;
+    tokio::spawn(connection);
+    let (bell, changes) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _keep = handle;
+        while messages.next().await.is_some() {
+            // Full: somebody will look anyway.
+            if let Err(mpsc::error::TrySendError::Closed(())) = bell.try_send(()) {
+                break;
+            }
+        }
+    });
+    Ok(changes)
+}
+
+/// Success if the kernel says that there was nothing to do.
+pub(super) fn ignore_errno(
+    result: Result<(), rtnetlink::Error>,
+    ignored: rustix::io::Errno,
+) -> Result<(), rtnetlink::Error> {
+    match result {
+        Err(rtnetlink::Error::NetlinkError(message))
+            if message.raw_code() == -ignored.raw_os_error() =>
+        {
+            Ok(())
+        }
+        other => other,
+    }
+}
+
+fn read_address(
+    message: &AddressMessage,
+    name_of: &impl Fn(u32) -> Option<String>,
+) -> Option<InterfaceAddress> {
+    let mut flags = AddressFlags::from_bits_retain(u32::from(message.header.flags.bits()));
+    let mut local = None;
+    let mut address = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(ip) => local = Some(*ip),
+            AddressAttribute::Address(ip) => address = Some(*ip),
+            AddressAttribute::Flags(all) => flags = *all,
+            _ => {}
+        }
+    }
+    // On point-to-point interfaces `Address` is the other end.
+    let ip: IpAddr = local.or(address)?;
+    // Bit 0 means "temporary" with IPv6 and "secondary" with IPv4.
+    let temporary = ip.is_ipv6() && flags.contains(AddressFlags::Secondary);
+    Some(InterfaceAddress {
+        index: message.header.index,
+        interface: name_of(message.header.index)?,
+        address: IpPrefix {
+            ip,
+            bits: message.header.prefix_len,
+        },
+        temporary,
+        tentative: flags.intersects(AddressFlags::Tentative | AddressFlags::Dadfailed)
+            && !flags.contains(AddressFlags::Nodad),
+    })
+}
