@@ -118,12 +118,18 @@ mod tests {
             parse("/usr/sbin/zerotier-idtool", &none),
             Invocation::IdentityTool(vec![])
         );
-        assert_eq!(parse("ZEROTIER-CLI", &none), Invocation::OperatorTool(vec![]));
+        assert_eq!(
+            parse("ZEROTIER-CLI", &none),
+            Invocation::OperatorTool(vec![])
+        );
         assert_eq!(
             parse("/zerotier-cli/zerotier-idtool", &none),
             Invocation::IdentityTool(vec![])
         );
-        assert_eq!(parse("hawserd", &none), Invocation::Daemon(Options::default()));
+        assert_eq!(
+            parse("hawserd", &none),
+            Invocation::Daemon(Options::default())
+        );
     }
 
     #[test]

@@ -191,7 +191,10 @@ impl Settings {
         let default = Self::default();
         for key in object.keys() {
             if !KNOWN_SETTINGS.contains(&key.as_str()) {
-                warnings.add(&format!("settings.{key}"), "unknown key, kept without effect");
+                warnings.add(
+                    &format!("settings.{key}"),
+                    "unknown key, kept without effect",
+                );
             }
         }
         let flag = |key: &str, default: bool| object.get(key).map_or(default, boolean);
@@ -216,7 +219,10 @@ impl Settings {
             tertiary_port,
             allow_secondary_port: flag("allowSecondaryPort", default.allow_secondary_port),
             port_mapping_enabled: flag("portMappingEnabled", default.port_mapping_enabled),
-            allow_tcp_fallback_relay: flag("allowTcpFallbackRelay", default.allow_tcp_fallback_relay),
+            allow_tcp_fallback_relay: flag(
+                "allowTcpFallbackRelay",
+                default.allow_tcp_fallback_relay,
+            ),
             tcp_fallback_relay: string("tcpFallbackRelay", default.tcp_fallback_relay),
             force_tcp_relay: flag("forceTcpRelay", default.force_tcp_relay),
             interface_prefix_blacklist: array(object.get("interfacePrefixBlacklist"))
@@ -233,8 +239,13 @@ impl Settings {
                 .filter(|path| !path.is_empty())
                 .map(PathBuf::from),
             software_update: string("softwareUpdate", default.software_update),
-            software_update_channel: string("softwareUpdateChannel", default.software_update_channel),
-            workers: workers.and_then(|n| usize::try_from(n).ok()).filter(|n| *n > 0),
+            software_update_channel: string(
+                "softwareUpdateChannel",
+                default.software_update_channel,
+            ),
+            workers: workers
+                .and_then(|n| usize::try_from(n).ok())
+                .filter(|n| *n > 0),
         }
     }
 }
@@ -255,7 +266,10 @@ fn parsed<T>(
     for (index, element) in array(object.get(key)).enumerate() {
         match element.as_str().and_then(&parse) {
             Some(value) => values.push(value),
-            None => warnings.add(&format!("settings.{key}[{index}]"), "not understood, ignored"),
+            None => warnings.add(
+                &format!("settings.{key}[{index}]"),
+                "not understood, ignored",
+            ),
         }
     }
     values
@@ -398,7 +412,10 @@ mod tests {
         assert!(ten.blacklist);
         assert_eq!(ten.mtu, Some(1400));
         assert_eq!(lan.trusted_path_id, Some(u64::MAX));
-        assert_eq!(conf.warnings, ["physical.nonsense: not understood, ignored"]);
+        assert_eq!(
+            conf.warnings,
+            ["physical.nonsense: not understood, ignored"]
+        );
     }
 
     #[test]

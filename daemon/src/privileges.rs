@@ -105,6 +105,9 @@ mod tests {
             Some(Account { uid: 998, gid: 997 })
         );
         assert_eq!(find_account(passwd, "nobody"), None);
-        assert_eq!(find_account("zerotier-one:x:many:1::", "zerotier-one"), None);
+        assert_eq!(
+            find_account("zerotier-one:x:many:1::", "zerotier-one"),
+            None
+        );
     }
 }

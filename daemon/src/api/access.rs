@@ -58,7 +58,10 @@ impl Access {
 
 /// Comparison that takes as long wherever the difference is.
 fn equal(a: &str, b: &str) -> bool {
-    let differences = a.bytes().zip(b.bytes()).fold(0, |all, (a, b)| all | (a ^ b));
+    let differences = a
+        .bytes()
+        .zip(b.bytes())
+        .fold(0, |all, (a, b)| all | (a ^ b));
     a.len() == b.len() && differences == 0
 }
 
@@ -88,7 +91,14 @@ mod tests {
     #[test]
     fn only_loopback_and_management_networks() {
         let good = header("secret");
-        for source in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1", "10.79.0.9", "::ffff:10.79.0.9"] {
+        for source in [
+            "127.0.0.1",
+            "127.9.9.9",
+            "::1",
+            "::ffff:127.0.0.1",
+            "10.79.0.9",
+            "::ffff:10.79.0.9",
+        ] {
             assert!(permits(source, "/status", &good), "{source}");
         }
         for source in ["10.80.0.1", "192.0.2.1", "fd00::1"] {

@@ -124,7 +124,11 @@ impl Reply {
     /// As a script that calls `function` with the answer.
     pub fn into_jsonp(self, function: &str) -> Self {
         let json = String::from_utf8_lossy(&self.body);
-        let json = if json.is_empty() { "null" } else { json.as_ref() };
+        let json = if json.is_empty() {
+            "null"
+        } else {
+            json.as_ref()
+        };
         Self {
             status: self.status,
             content_type: Some("application/javascript"),

@@ -14,8 +14,11 @@ pub fn to_json(moon: &World) -> Value {
         .roots
         .iter()
         .map(|root| {
-            let endpoints: Vec<String> =
-                root.endpoints.iter().map(|endpoint| endpoint_text(*endpoint)).collect();
+            let endpoints: Vec<String> = root
+                .endpoints
+                .iter()
+                .map(|endpoint| endpoint_text(*endpoint))
+                .collect();
             json!({"identity": root.identity.to_string(), "stableEndpoints": endpoints})
         })
         .collect();
@@ -84,8 +87,17 @@ mod tests {
 
     #[test]
     fn seeds() {
-        assert_eq!(seed(br#"{"seed":"4b3e5f84e8"}"#), Some(Address::from_u64(0x4b_3e5f_84e8)));
-        for body in [&br#"{"seed":"0"}"#[..], br#"{"seed":7}"#, b"{}", b"", b"{bad"] {
+        assert_eq!(
+            seed(br#"{"seed":"4b3e5f84e8"}"#),
+            Some(Address::from_u64(0x4b_3e5f_84e8))
+        );
+        for body in [
+            &br#"{"seed":"0"}"#[..],
+            br#"{"seed":7}"#,
+            b"{}",
+            b"",
+            b"{bad",
+        ] {
             assert_eq!(seed(body), None);
         }
     }

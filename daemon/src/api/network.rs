@@ -46,8 +46,14 @@ pub fn to_json(
         "status": network.status.as_str(),
         "type": if config.is_some_and(|config| config.public) { "PUBLIC" } else { "PRIVATE" },
     });
-    if let Some(sso) = config.and_then(|config| config.sso.as_ref()).filter(|sso| sso.enabled) {
-        let url = network.authentication_url.as_ref().unwrap_or(&sso.authentication_url);
+    if let Some(sso) = config
+        .and_then(|config| config.sso.as_ref())
+        .filter(|sso| sso.enabled)
+    {
+        let url = network
+            .authentication_url
+            .as_ref()
+            .unwrap_or(&sso.authentication_url);
         value["authenticationURL"] = url.as_str().into();
         value["authenticationExpiryTime"] = sso.authentication_expiry.into();
         value["ssoEnabled"] = true.into();
@@ -56,7 +62,11 @@ pub fn to_json(
 }
 
 fn assigned(config: &NetworkConfig) -> Vec<Value> {
-    config.assigned_ips.iter().map(|ip| ip.to_string().into()).collect()
+    config
+        .assigned_ips
+        .iter()
+        .map(|ip| ip.to_string().into())
+        .collect()
 }
 
 fn dns(config: Option<&NetworkConfig>) -> Value {
@@ -131,8 +141,16 @@ mod tests {
             flags: 0,
             metric: 0,
         };
-        config.routes = vec![route("10.79.50.0/24", None), route("10.79.77.0/24", Some("10.79.50.1"))];
-        let json = to_json(&status(Some(config)), &Permissions::default(), "ztz7lb2rxf", false);
+        config.routes = vec![
+            route("10.79.50.0/24", None),
+            route("10.79.77.0/24", Some("10.79.50.1")),
+        ];
+        let json = to_json(
+            &status(Some(config)),
+            &Permissions::default(),
+            "ztz7lb2rxf",
+            false,
+        );
         assert_eq!(
             json.to_string(),
             r#"{"allowDNS":false,"allowDefault":false,"allowGlobal":false,"allowManaged":true,"assignedAddresses":["10.79.50.29/24"],"bridge":false,"broadcastEnabled":true,"dhcp":false,"dns":{"domain":"lab.example","servers":["10.79.50.53"]},"id":"4b3e5f84e842c20d","mac":"0e:9e:92:52:f4:aa","mtu":2800,"multicastSubscriptions":[{"adi":172962333,"mac":"ff:ff:ff:ff:ff:ff"}],"name":"lab net","netconfRevision":4,"nwid":"4b3e5f84e842c20d","portDeviceName":"ztz7lb2rxf","portError":0,"routes":[{"flags":0,"metric":0,"target":"10.79.50.0/24","via":null},{"flags":0,"metric":0,"target":"10.79.77.0/24","via":"10.79.50.1"}],"status":"OK","type":"PRIVATE"}"#
@@ -152,7 +170,10 @@ mod tests {
     #[test]
     fn only_booleans_change_permissions() {
         let old = Permissions::default();
-        let new = changed(&old, br#"{"allowGlobal":true,"allowManaged":"false","allowDefault":1}"#);
+        let new = changed(
+            &old,
+            br#"{"allowGlobal":true,"allowManaged":"false","allowDefault":1}"#,
+        );
         assert!(new.allow_global && new.allow_managed && !new.allow_default);
         for body in [&b"{bad"[..], b"", b"[]", b"{}", b"null"] {
             assert_eq!(changed(&old, body), old);

@@ -19,7 +19,11 @@ pub fn to_json(peer: &PeerStatus, wall: impl Fn(Instant) -> u64) -> Value {
         Role::Moon => "MOON",
         Role::Planet => "PLANET",
     };
-    let paths: Vec<Value> = peer.paths.iter().map(|path| path_json(path, &wall)).collect();
+    let paths: Vec<Value> = peer
+        .paths
+        .iter()
+        .map(|path| path_json(path, &wall))
+        .collect();
     json!({
         "address": peer.address.to_string(),
         "isBonded": false,

@@ -124,7 +124,10 @@ fn decode(text: &str, plus: bool) -> String {
         rest = tail;
         let escaped = || {
             let digits = std::str::from_utf8(tail.get(..2)?).ok()?;
-            digits.bytes().all(|b| b.is_ascii_hexdigit()).then_some(())?;
+            digits
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit())
+                .then_some(())?;
             u8::from_str_radix(digits, 16).ok()
         };
         match (first, escaped()) {
@@ -145,7 +148,10 @@ mod tests {
 
     #[test]
     fn queries_are_decoded() {
-        assert_eq!(parameter("a=1&auth=x%20y+z&auth=2", "auth").as_deref(), Some("x y z"));
+        assert_eq!(
+            parameter("a=1&auth=x%20y+z&auth=2", "auth").as_deref(),
+            Some("x y z")
+        );
         assert_eq!(parameter("auth", "auth").as_deref(), Some(""));
         assert_eq!(parameter("", "auth"), None);
         assert_eq!(decode("/a%2fb%zz%4+", false), "/a/b%zz%4+");

@@ -26,7 +26,10 @@ pub fn endpoint_text(address: SocketAddr) -> String {
 }
 
 fn endpoints(addresses: &[SocketAddr]) -> Value {
-    addresses.iter().map(|address| endpoint_text(*address)).collect()
+    addresses
+        .iter()
+        .map(|address| endpoint_text(*address))
+        .collect()
 }
 
 /// Keys that `/status` and `/health` share.
@@ -107,7 +110,10 @@ mod tests {
         Effective {
             conf,
             home: Path::new("/var/lib/zerotier-one"),
-            listening_on: vec!["10.79.0.1:9993".parse().unwrap(), "[fd00::1]:9993".parse().unwrap()],
+            listening_on: vec![
+                "10.79.0.1:9993".parse().unwrap(),
+                "[fd00::1]:9993".parse().unwrap(),
+            ],
             primary_port: 9993,
             secondary_port: 64468,
             tertiary_port: 0,

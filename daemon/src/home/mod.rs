@@ -115,6 +115,15 @@ impl Home {
         write_file(&self.path(name), content, PUBLIC)
     }
 
+    /// Writes a file that may be lost in a crash: replaced as a whole, but not forced to the disk.
+    pub fn write_volatile(&self, name: &str, content: &[u8]) -> Result<()> {
+        let target = resolve(&self.path(name));
+        let temporary = target.with_extension("new");
+        fs::write(&temporary, content)
+            .and_then(|()| fs::rename(&temporary, &target))
+            .with_context(|| format!("cannot write {}", target.display()))
+    }
+
     /// Deletes a file; it is no error if there is none.
     pub fn remove(&self, name: &str) -> Result<()> {
         let path = self.path(name);
@@ -326,11 +335,9 @@ pub(crate) mod tests {
     #[test]
     fn no_temporary_files_stay_behind() {
         let (_directory, home) = home();
-        home.write("networks.d/0000000000000001.conf", b"\n").unwrap();
-        assert_eq!(
-            home.list("networks.d").unwrap(),
-            ["0000000000000001.conf"]
-        );
+        home.write("networks.d/0000000000000001.conf", b"\n")
+            .unwrap();
+        assert_eq!(home.list("networks.d").unwrap(), ["0000000000000001.conf"]);
     }
 
     #[test]
@@ -350,6 +357,11 @@ pub(crate) mod tests {
         let (_directory, home) = home();
         home.check_legacy().unwrap();
         fs::write(home.path("controller.db"), "").unwrap();
-        assert!(home.check_legacy().unwrap_err().to_string().contains("controller.db"));
+        assert!(
+            home.check_legacy()
+                .unwrap_err()
+                .to_string()
+                .contains("controller.db")
+        );
     }
 }

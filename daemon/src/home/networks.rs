@@ -180,10 +180,13 @@ mod tests {
     fn empty_files_and_single_newlines_join() {
         let (_directory, home) = setup();
         home.write("networks.d/0000000000000001.conf", b"").unwrap();
-        home.write("networks.d/0000000000000002.conf", b"\n").unwrap();
-        home.write("networks.d/0000000000000003.conf.bak", b"").unwrap();
+        home.write("networks.d/0000000000000002.conf", b"\n")
+            .unwrap();
+        home.write("networks.d/0000000000000003.conf.bak", b"")
+            .unwrap();
         home.write("networks.d/123.conf", b"").unwrap();
-        home.write("networks.d/0000000000000004.local.conf", b"").unwrap();
+        home.write("networks.d/0000000000000004.local.conf", b"")
+            .unwrap();
         let saved = home.saved_networks().unwrap();
         let ids: Vec<u64> = saved.iter().map(|network| network.id.0).collect();
         assert_eq!(ids, [1, 2]);
@@ -196,7 +199,10 @@ mod tests {
         let name = "networks.d/4b3e5f84e842c20d.conf";
         home.write(name, b"some junk").unwrap();
         let error = format!("{:#}", home.saved_networks().unwrap_err());
-        assert!(error.contains("4b3e5f84e842c20d.conf: invalid network configuration"), "{error}");
+        assert!(
+            error.contains("4b3e5f84e842c20d.conf: invalid network configuration"),
+            "{error}"
+        );
         assert_eq!(fs::read(home.path(name)).unwrap(), b"some junk");
     }
 
@@ -217,12 +223,16 @@ mod tests {
 
     #[test]
     fn a_list_of_managed_prefixes_survives_a_rewrite() {
-        let text = "allowManaged=10.79.50.0/24,fc00::/7\nallowGlobal=true\nallowDefault=T\nallowDNS=no\n";
+        let text =
+            "allowManaged=10.79.50.0/24,fc00::/7\nallowGlobal=true\nallowDefault=T\nallowDNS=no\n";
         let permissions = Permissions::parse(text.as_bytes());
         assert!(permissions.allow_managed && permissions.allow_global && permissions.allow_default);
         assert!(!permissions.allow_dns);
         assert_eq!(permissions.managed_only.len(), 2);
-        assert_eq!(Permissions::parse(permissions.to_file().as_bytes()), permissions);
+        assert_eq!(
+            Permissions::parse(permissions.to_file().as_bytes()),
+            permissions
+        );
         assert!(!Permissions::parse(b"allowManaged=0\n").allow_managed);
         assert!(!Permissions::parse(b"allowManaged=false\n").allow_managed);
         assert_eq!(Permissions::parse(b""), Permissions::default());

@@ -138,8 +138,14 @@ mod tests {
     fn the_first_start_makes_an_identity_and_the_second_reads_it() {
         let (_directory, home, mut rng) = setup();
         let first = home.identity(&mut rng).unwrap();
-        assert_eq!(fs::metadata(home.path("identity.secret")).unwrap().len(), 270);
-        assert_eq!(fs::metadata(home.path("identity.public")).unwrap().len(), 141);
+        assert_eq!(
+            fs::metadata(home.path("identity.secret")).unwrap().len(),
+            270
+        );
+        assert_eq!(
+            fs::metadata(home.path("identity.public")).unwrap().len(),
+            141
+        );
         assert_eq!(mode(&home, "identity.secret"), 0o600);
         assert_eq!(mode(&home, "identity.public"), 0o644);
         let second = home.identity(&mut rng).unwrap();
@@ -159,7 +165,10 @@ mod tests {
         fs::remove_file(home.path("identity.public")).unwrap();
         home.identity(&mut rng).unwrap();
         assert!(home.path("identity.public").exists());
-        assert_eq!(fs::read_to_string(home.path("identity.secret")).unwrap(), text);
+        assert_eq!(
+            fs::read_to_string(home.path("identity.secret")).unwrap(),
+            text
+        );
     }
 
     #[test]
@@ -180,10 +189,19 @@ mod tests {
         for case in cases {
             fs::write(home.path("identity.secret"), &case).unwrap();
             let error = format!("{:#}", home.identity(&mut rng).unwrap_err());
-            assert!(error.contains("invalid identity loaded from disk"), "{error}");
+            assert!(
+                error.contains("invalid identity loaded from disk"),
+                "{error}"
+            );
             assert!(error.contains("identity.secret: "), "{error}");
-            assert!(!error.contains(&good[200..]), "the secret is not for the log");
-            assert_eq!(fs::read_to_string(home.path("identity.secret")).unwrap(), case);
+            assert!(
+                !error.contains(&good[200..]),
+                "the secret is not for the log"
+            );
+            assert_eq!(
+                fs::read_to_string(home.path("identity.secret")).unwrap(),
+                case
+            );
         }
     }
 
@@ -203,7 +221,11 @@ mod tests {
         let (_directory, home, mut rng) = setup();
         let token = home.auth_token(&mut rng).unwrap();
         assert_eq!(token.len(), 24);
-        assert!(token.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+        assert!(
+            token
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+        );
         assert_eq!(mode(&home, "authtoken.secret"), 0o600);
         assert_eq!(home.auth_token(&mut rng).unwrap(), token);
         fs::write(home.path("authtoken.secret"), " mine\n").unwrap();

@@ -74,7 +74,11 @@ impl Home {
 
     fn read_world(&self, name: &str, content: &[u8], kind: WorldKind) -> Result<World> {
         let path = self.path(name);
-        let word = if kind == WorldKind::Planet { "planet" } else { "moon" };
+        let word = if kind == WorldKind::Planet {
+            "planet"
+        } else {
+            "moon"
+        };
         match World::decode(&mut Reader::new(content)) {
             Ok(world) if world.kind == kind => Ok(world),
             Ok(_) => bail!("{}: invalid {word}: another kind of world", path.display()),
@@ -110,7 +114,12 @@ fn decode_peer(content: &[u8]) -> Result<CachedPeer, DecodeError> {
         return Err(DecodeError::Invalid("peer format"));
     }
     let identity = Identity::decode(&mut reader)?;
-    for field in ["protocol version", "major version", "minor version", "revision"] {
+    for field in [
+        "protocol version",
+        "major version",
+        "minor version",
+        "revision",
+    ] {
         reader.u16(field)?;
     }
     let count = reader.u16("path count")?;
@@ -171,8 +180,12 @@ mod tests {
         assert_eq!(home.moons().unwrap()[0].id, 9);
         home.persist(object, Some(b"junk")).unwrap();
         let error = format!("{:#}", home.moons().unwrap_err());
-        assert!(error.contains("0000000000000009.moon: invalid moon: "), "{error}");
-        home.persist(object, Some(&world(WorldKind::Moon, 8, &root).to_bytes())).unwrap();
+        assert!(
+            error.contains("0000000000000009.moon: invalid moon: "),
+            "{error}"
+        );
+        home.persist(object, Some(&world(WorldKind::Moon, 8, &root).to_bytes()))
+            .unwrap();
         assert!(home.moons().is_err());
         home.persist(object, None).unwrap();
         assert_eq!(home.moons().unwrap(), []);
@@ -188,7 +201,8 @@ mod tests {
         endpoint::encode_endpoint(Some(endpoint), &mut bytes);
         let object = StateObject::Peer(identity.address());
         home.persist(object, Some(&bytes)).unwrap();
-        home.persist(StateObject::Peer(Address::from_u64(5)), Some(b"junk")).unwrap();
+        home.persist(StateObject::Peer(Address::from_u64(5)), Some(b"junk"))
+            .unwrap();
         home.write("peers.d/notes.txt", b"hello").unwrap();
         let expected = CachedPeer {
             identity: identity.public().clone(),

@@ -54,10 +54,24 @@ mod tests {
 
     #[test]
     fn conversions() {
-        for value in [json!(true), json!(2), json!(0.5), json!("t"), json!("True"), json!("1x")] {
+        for value in [
+            json!(true),
+            json!(2),
+            json!(0.5),
+            json!("t"),
+            json!("True"),
+            json!("1x"),
+        ] {
             assert!(boolean(&value), "{value}");
         }
-        for value in [json!(false), json!(0), json!(-1), json!("yes"), json!(null), json!([1])] {
+        for value in [
+            json!(false),
+            json!(0),
+            json!(-1),
+            json!("yes"),
+            json!(null),
+            json!([1]),
+        ] {
             assert!(!boolean(&value), "{value}");
         }
         assert_eq!(integer(&json!("42")), Some(42));

@@ -81,8 +81,16 @@ mod tests {
         let id = NetworkId(0x4b3e_5f84_e842_c20d);
         let map = "# comment\n4b3e5f84e842c20d=waytoolongdevicename0\n";
         assert_eq!(choose(id, map, |_| false), "waytoolongdevic");
-        assert_eq!(choose(id, map, |name| name.starts_with("way")), "ztz7lb2rxf");
-        for bad in ["4b3e5f84e842c20d=", "4b3e5f84e842c20d=../x", "4B3E5F84E842C20D=vpn0", "junk"] {
+        assert_eq!(
+            choose(id, map, |name| name.starts_with("way")),
+            "ztz7lb2rxf"
+        );
+        for bad in [
+            "4b3e5f84e842c20d=",
+            "4b3e5f84e842c20d=../x",
+            "4B3E5F84E842C20D=vpn0",
+            "junk",
+        ] {
             assert_ne!(choose(id, bad, |_| false), "vpn0", "{bad}");
         }
         assert_eq!(choose(id, "4b3e5f84e842c20d=../x", |_| false), "ztz7lb2rxf");

@@ -50,10 +50,12 @@ impl Netlink {
         let links: Vec<_> = self.handle.link().get().execute().try_collect().await?;
         let name_of = |index: u32| {
             let link = links.iter().find(|link| link.header.index == index)?;
-            link.attributes.iter().find_map(|attribute| match attribute {
-                LinkAttribute::IfName(name) => Some(name.clone()),
-                _ => None,
-            })
+            link.attributes
+                .iter()
+                .find_map(|attribute| match attribute {
+                    LinkAttribute::IfName(name) => Some(name.clone()),
+                    _ => None,
+                })
         };
         let messages: Vec<_> = self.handle.address().get().execute().try_collect().await?;
         let mut addresses: Vec<_> = messages

@@ -35,19 +35,29 @@ pub struct Selection<'a> {
 /// The wanted places, given the machine's addresses.
 pub fn select(addresses: &[InterfaceAddress], selection: Selection<'_>) -> BTreeSet<Place> {
     let combine = |ip: IpAddr, interface: &str| {
-        let places = selection.ports.iter().map(move |port| SocketAddr::new(ip, *port));
+        let places = selection
+            .ports
+            .iter()
+            .map(move |port| SocketAddr::new(ip, *port));
         let interface = interface.to_owned();
-        places.map(move |place| (place, interface.clone())).collect::<Vec<_>>()
+        places
+            .map(move |place| (place, interface.clone()))
+            .collect::<Vec<_>>()
     };
     if !selection.only.is_empty() {
         let interface_of = |ip: IpAddr| {
             let holder = addresses.iter().find(|address| address.address.ip == ip);
             holder.map_or("", |address| address.interface.as_str())
         };
-        let places = selection.only.iter().flat_map(|ip| combine(*ip, interface_of(*ip)));
+        let places = selection
+            .only
+            .iter()
+            .flat_map(|ip| combine(*ip, interface_of(*ip)));
         return places.take(MAX_LINKS).collect();
     }
-    let usable = addresses.iter().filter(|address| is_usable(address, selection));
+    let usable = addresses
+        .iter()
+        .filter(|address| is_usable(address, selection));
     let places: BTreeSet<Place> = usable
         .flat_map(|address| combine(address.address.ip, &address.interface))
         .take(MAX_LINKS)
@@ -55,14 +65,22 @@ pub fn select(addresses: &[InterfaceAddress], selection: Selection<'_>) -> BTree
     if !places.is_empty() {
         return places;
     }
-    let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
+    let any = [
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    ];
     any.into_iter().flat_map(|ip| combine(ip, "")).collect()
 }
 
 fn is_usable(address: &InterfaceAddress, selection: Selection<'_>) -> bool {
     let name = address.interface.as_str();
-    let excluded = EXCLUDED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
-        || selection.excluded_prefixes.iter().any(|prefix| name.starts_with(prefix.as_str()))
+    let excluded = EXCLUDED_PREFIXES
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
+        || selection
+            .excluded_prefixes
+            .iter()
+            .any(|prefix| name.starts_with(prefix.as_str()))
         || selection.own_devices.contains(name);
     let ip = address.address.ip;
     let blacklisted = selection
@@ -89,7 +107,12 @@ pub struct Links {
 impl Links {
     /// Opens and closes sockets until they are at the wanted places. True if anything changed.
     pub fn reconcile(&mut self, wanted: &BTreeSet<Place>, dataplane: &mut Dataplane) -> bool {
-        let surplus: Vec<Place> = self.open.keys().filter(|place| !wanted.contains(*place)).cloned().collect();
+        let surplus: Vec<Place> = self
+            .open
+            .keys()
+            .filter(|place| !wanted.contains(*place))
+            .cloned()
+            .collect();
         let mut changed = !surplus.is_empty();
         for place in surplus {
             if let Some(link) = self.open.remove(&place) {
@@ -114,7 +137,13 @@ impl Links {
                 Ok(bound) => {
                     tracing::debug!(local = %bound, %interface, "link open");
                     self.failing.remove(place);
-                    self.open.insert(place.clone(), Link { local: bound, ..link });
+                    self.open.insert(
+                        place.clone(),
+                        Link {
+                            local: bound,
+                            ..link
+                        },
+                    );
                     changed = true;
                 }
                 Err(error) => {
@@ -163,7 +192,10 @@ mod tests {
             physical: &choice.physical,
         };
         let places = select(addresses, selection);
-        places.iter().map(|(place, interface)| format!("{place}%{interface}")).collect()
+        places
+            .iter()
+            .map(|(place, interface)| format!("{place}%{interface}"))
+            .collect()
     }
 
     #[test]
@@ -193,7 +225,10 @@ mod tests {
 
     #[test]
     fn every_port_is_combined_with_every_address() {
-        let addresses = [address("eth0", "10.79.0.2/24"), address("eth1", "10.80.0.2/24")];
+        let addresses = [
+            address("eth0", "10.79.0.2/24"),
+            address("eth1", "10.80.0.2/24"),
+        ];
         let places = chosen(&addresses, &[9993, 40000], &Choice::default());
         assert_eq!(places.len(), 4);
     }
@@ -223,9 +258,15 @@ mod tests {
             }],
             ..Choice::default()
         };
-        assert_eq!(chosen(&addresses, &[9993], &choice), ["10.79.0.2:9993%eth0"]);
+        assert_eq!(
+            chosen(&addresses, &[9993], &choice),
+            ["10.79.0.2:9993%eth0"]
+        );
         let choice = Choice {
-            only: vec!["192.168.1.2".parse().unwrap(), "203.0.113.1".parse().unwrap()],
+            only: vec![
+                "192.168.1.2".parse().unwrap(),
+                "203.0.113.1".parse().unwrap(),
+            ],
             ..Choice::default()
         };
         assert_eq!(

@@ -52,7 +52,10 @@ pub fn routes(
     routes: &[Route],
     online: bool,
 ) -> Vec<DeviceRoute> {
-    let implied: Vec<IpPrefix> = addresses.iter().map(|address| network_of(*address)).collect();
+    let implied: Vec<IpPrefix> = addresses
+        .iter()
+        .map(|address| network_of(*address))
+        .collect();
     let mut wanted = Vec::new();
     for route in routes {
         let target = network_of(route.target);
@@ -60,12 +63,17 @@ pub fn routes(
             .iter()
             .map(|address| address.ip)
             .find(|ip| ip.is_ipv4() == target.ip.is_ipv4());
-        let own_gateway = route.via.is_some_and(|via| addresses.iter().any(|a| a.ip == via));
+        let own_gateway = route
+            .via
+            .is_some_and(|via| addresses.iter().any(|a| a.ip == via));
         let waiting = is_default(target) && route.via.is_some() && !online;
         let Some(source) = source else {
             continue;
         };
-        if own_gateway || waiting || implied.contains(&target) || !is_allowed(permissions, route.target)
+        if own_gateway
+            || waiting
+            || implied.contains(&target)
+            || !is_allowed(permissions, route.target)
         {
             continue;
         }
@@ -95,7 +103,9 @@ fn halves(target: IpPrefix) -> Vec<IpPrefix> {
         IpAddr::V4(_) => Ipv4Addr::new(128, 0, 0, 0).into(),
         IpAddr::V6(_) => Ipv6Addr::new(0x8000, 0, 0, 0, 0, 0, 0, 0).into(),
     };
-    [target.ip, upper].map(|ip| IpPrefix { ip, bits: 1 }).to_vec()
+    [target.ip, upper]
+        .map(|ip| IpPrefix { ip, bits: 1 })
+        .to_vec()
 }
 
 /// The prefix with host bits cleared.
@@ -103,11 +113,15 @@ pub fn network_of(prefix: IpPrefix) -> IpPrefix {
     let bits = u32::from(prefix.bits);
     let ip = match prefix.ip {
         IpAddr::V4(ip) => {
-            let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits)).unwrap_or(0);
+            let mask = u32::MAX
+                .checked_shl(32_u32.saturating_sub(bits))
+                .unwrap_or(0);
             IpAddr::V4(Ipv4Addr::from_bits(ip.to_bits() & mask))
         }
         IpAddr::V6(ip) => {
-            let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits)).unwrap_or(0);
+            let mask = u128::MAX
+                .checked_shl(128_u32.saturating_sub(bits))
+                .unwrap_or(0);
             IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & mask))
         }
     };
@@ -146,10 +160,24 @@ mod tests {
     #[test]
     fn scopes_decide_by_default() {
         let permissions = Permissions::default();
-        for yes in ["10.0.0.1/24", "198.51.100.0/24", "100.64.1.1/10", "28.1.1.1/8", "fd00::1/64"] {
+        for yes in [
+            "10.0.0.1/24",
+            "198.51.100.0/24",
+            "100.64.1.1/10",
+            "28.1.1.1/8",
+            "fd00::1/64",
+        ] {
             assert!(is_allowed(&permissions, prefix(yes)), "{yes}");
         }
-        for no in ["8.8.4.0/24", "2001:db9::/32", "127.0.0.1/8", "169.254.1.1/16", "224.0.0.0/4", "0.0.0.0/0", "::/0"] {
+        for no in [
+            "8.8.4.0/24",
+            "2001:db9::/32",
+            "127.0.0.1/8",
+            "169.254.1.1/16",
+            "224.0.0.0/4",
+            "0.0.0.0/0",
+            "::/0",
+        ] {
             assert!(!is_allowed(&permissions, prefix(no)), "{no}");
         }
     }
@@ -186,7 +214,10 @@ mod tests {
         let wanted = routes(&Permissions::default(), &addresses, &all, true);
         assert_eq!(
             texts(&wanted),
-            ["10.79.88.0/24 src 10.79.50.29", "10.79.77.0/24 via 10.79.50.1"]
+            [
+                "10.79.88.0/24 src 10.79.50.29",
+                "10.79.77.0/24 via 10.79.50.1"
+            ]
         );
     }
 
@@ -197,7 +228,10 @@ mod tests {
             ..Permissions::default()
         };
         let addresses = [prefix("10.79.50.29/24"), prefix("fd00::2/64")];
-        let all = [route("0.0.0.0/0", Some("10.79.50.140")), route("::/0", Some("fd00::1"))];
+        let all = [
+            route("0.0.0.0/0", Some("10.79.50.140")),
+            route("::/0", Some("fd00::1")),
+        ];
         let wanted = routes(&permissions, &addresses, &all, true);
         assert_eq!(
             texts(&wanted),

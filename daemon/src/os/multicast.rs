@@ -10,7 +10,9 @@ pub const DEV_MCAST: &str = "/proc/net/dev_mcast";
 
 /// Groups of `device`: those of the kernel's list, and for each address the one in which it is asked for.
 pub fn groups(dev_mcast: &str, device: &str, addresses: &[IpPrefix]) -> Vec<MulticastGroup> {
-    let listed = dev_mcast.lines().filter_map(|line| parse_line(line, device));
+    let listed = dev_mcast
+        .lines()
+        .filter_map(|line| parse_line(line, device));
     let asked_for = addresses.iter().map(|address| match address.ip {
         IpAddr::V4(ip) => MulticastGroup::arp(ip),
         IpAddr::V6(ip) => MulticastGroup::solicited_node(ip),

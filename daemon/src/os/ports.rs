@@ -133,7 +133,10 @@ impl Ports {
 
     /// What changed on our devices, by the operator's or the kernel's doing.
     pub fn scan(&mut self, all: &[InterfaceAddress]) -> Vec<Command> {
-        self.ports.values_mut().filter_map(|port| port.report(all)).collect()
+        self.ports
+            .values_mut()
+            .filter_map(|port| port.report(all))
+            .collect()
     }
 }
 
@@ -163,8 +166,15 @@ impl Port {
 
     async fn sync_addresses(&mut self, device: &TapInfo, netlink: &Netlink) {
         let wanted: BTreeSet<IpPrefix> =
-            managed::addresses(&self.permissions, &self.wish.addresses).into_iter().collect();
-        for surplus in self.addresses.difference(&wanted).copied().collect::<Vec<_>>() {
+            managed::addresses(&self.permissions, &self.wish.addresses)
+                .into_iter()
+                .collect();
+        for surplus in self
+            .addresses
+            .difference(&wanted)
+            .copied()
+            .collect::<Vec<_>>()
+        {
             if let Err(error) = netlink.remove_address(device.index, surplus).await {
                 tracing::warn!(device = device.name, "{error:#}");
             }
@@ -177,7 +187,11 @@ impl Port {
                 return;
             }
         };
-        let on_device = || present.iter().filter(|address| address.index == device.index);
+        let on_device = || {
+            present
+                .iter()
+                .filter(|address| address.index == device.index)
+        };
         for address in wanted {
             if on_device().any(|there| there.address == address) {
                 self.addresses.insert(address);
@@ -201,8 +215,12 @@ impl Port {
     async fn sync_routes(&mut self, device: &TapInfo, online: bool, netlink: &Netlink) {
         let addresses: Vec<IpPrefix> = self.addresses.iter().copied().collect();
         let wanted = managed::routes(&self.permissions, &addresses, &self.wish.routes, online);
-        let surplus: Vec<DeviceRoute> =
-            self.routes.iter().filter(|route| !wanted.contains(route)).copied().collect();
+        let surplus: Vec<DeviceRoute> = self
+            .routes
+            .iter()
+            .filter(|route| !wanted.contains(route))
+            .copied()
+            .collect();
         for route in surplus {
             if let Err(error) = netlink.remove_route(device.index, route).await {
                 tracing::warn!(device = device.name, "{error:#}");

@@ -15,14 +15,24 @@ const METRIC: u32 = 5000;
 impl Netlink {
     /// Installs a route. True if it was not there before.
     pub async fn add_route(&self, index: u32, route: DeviceRoute) -> Result<()> {
-        let added = self.handle().route().add(message(index, route)).execute().await;
+        let added = self
+            .handle()
+            .route()
+            .add(message(index, route))
+            .execute()
+            .await;
         ignore_errno(added, rustix::io::Errno::EXIST)
             .with_context(|| format!("cannot add the route to {}", route.target))
     }
 
     /// Removes a route.
     pub async fn remove_route(&self, index: u32, route: DeviceRoute) -> Result<()> {
-        let removed = self.handle().route().del(message(index, route)).execute().await;
+        let removed = self
+            .handle()
+            .route()
+            .del(message(index, route))
+            .execute()
+            .await;
         ignore_errno(removed, rustix::io::Errno::SRCH)
             .with_context(|| format!("cannot remove the route to {}", route.target))
     }
