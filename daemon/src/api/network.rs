@@ -72,7 +72,7 @@ fn assigned(config: &NetworkConfig) -> Vec<Value> {
 fn dns(config: Option<&NetworkConfig>) -> Value {
     let dns = config.and_then(|config| config.dns.as_ref());
     let servers = dns.map_or(&[][..], |dns| &dns.servers);
-    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    let servers: Vec<String> = servers.iter().map(|server| server.ip().to_string()).collect();
     json!({"domain": dns.map_or("", |dns| dns.domain.as_str()), "servers": servers})
 }
 
@@ -133,7 +133,7 @@ mod tests {
         config.assigned_ips = vec!["10.79.50.29/24".parse().unwrap()];
         config.dns = Some(Dns {
             domain: "lab.example".to_owned(),
-            servers: vec!["10.79.50.53".parse().unwrap()],
+            servers: vec!["10.79.50.53:0".parse().unwrap()],
         });
         let route = |target: &str, via: Option<&str>| Route {
             target: target.parse().unwrap(),
