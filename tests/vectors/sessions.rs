@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use protocol::packet::{self, PacketView};
-use protocol::{Address, SecretIdentity, SessionKeys, Suite};
+use protocol::{Address, SecretIdentity, SessionKeys, Suite, Verb};
 
 use crate::join::Joiner;
 use crate::load;
@@ -157,7 +157,7 @@ fn check_hello_section(keys: &SessionKeys, opened: &[u8]) {
 /// As the READMEs spell it: an OK or ERROR names what it answers.
 fn message_name(packet: PacketView<'_>) -> String {
     let name = verb_name(packet.bytes()[packet::VERB_OFFSET]);
-    match name {
+    match &*name {
         "OK" => format!("OK({})", verb_name(packet.payload()[0])),
         "ERROR" => {
             let code = match packet.payload()[9] {
@@ -168,31 +168,13 @@ fn message_name(packet: PacketView<'_>) -> String {
             };
             format!("ERROR({},{code})", verb_name(packet.payload()[0]))
         }
-        name => name.to_owned(),
+        _ => name,
     }
 }
 
-fn verb_name(byte: u8) -> &'static str {
-    match byte & 0x1f {
-        0x01 => "HELLO",
-        0x02 => "ERROR",
-        0x03 => "OK",
-        0x04 => "WHOIS",
-        0x05 => "RENDEZVOUS",
-        0x06 => "FRAME",
-        0x07 => "EXT_FRAME",
-        0x08 => "ECHO",
-        0x09 => "MULTICAST_LIKE",
-        0x0a => "NETWORK_CREDENTIALS",
-        0x0b => "NETWORK_CONFIG_REQUEST",
-        0x0c => "NETWORK_CONFIG",
-        0x0d => "MULTICAST_GATHER",
-        0x0e => "MULTICAST_FRAME",
-        0x10 => "PUSH_DIRECT_PATHS",
-        0x13 => "QOS_MEASUREMENT",
-        0x15 => "REMOTE_TRACE",
-        verb => panic!("verb {verb:#x} is in no session"),
-    }
+fn verb_name(byte: u8) -> String {
+    let verb = Verb::from_byte(byte).unwrap_or_else(|| panic!("unknown verb {byte:#x}"));
+    verb.name().to_uppercase()
 }
 
 /// The secrets of a session's nodes, and the keys of each pair once a packet needed them.
