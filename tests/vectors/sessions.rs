@@ -174,7 +174,11 @@ fn message_name(packet: PacketView<'_>) -> String {
 
 fn verb_name(byte: u8) -> String {
     let verb = Verb::from_byte(byte).unwrap_or_else(|| panic!("unknown verb {byte:#x}"));
-    verb.name().to_uppercase()
+    match verb {
+        // The metrics' name is shorter than the protocol's.
+        Verb::QosMeasurement => "QOS_MEASUREMENT".to_owned(),
+        verb => verb.name().to_uppercase(),
+    }
 }
 
 /// The secrets of a session's nodes, and the keys of each pair once a packet needed them.
