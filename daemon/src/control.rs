@@ -13,7 +13,7 @@ use anyhow::Result;
 use arc_swap::ArcSwap;
 use controller::{Controller, Effect};
 use dataplane::{Clock, Dataplane};
-use node::io::{Command, ControllerRequest, Event, PortChange, StateObject};
+use node::io::{Command, Config, ControllerRequest, Event, PortChange, StateObject};
 use node::{Input, Node, Output};
 use protocol::{Instant, NetworkId, SecretIdentity, WallClock};
 use tokio::sync::{Notify, mpsc};
@@ -127,7 +127,7 @@ impl Control {
 
     /// Opens the links, then joins, orbits and loads what the home remembers.
     pub async fn start(&mut self) -> Result<()> {
-        let config = self.conf.core.clone();
+        let config = self.core_config();
         self.command(Command::Configure(Box::new(config))).await;
         self.rescan_links().await;
         for peer in self.home.cached_peers() {
@@ -405,6 +405,14 @@ impl Control {
                 }
             };
             self.node.handle(now, Input::Command(command));
+        }
+    }
+
+    /// The core's settings: those of local.conf, and that we have a controller.
+    fn core_config(&self) -> Config {
+        Config {
+            has_controller: true,
+            ..self.conf.core.clone()
         }
     }
 

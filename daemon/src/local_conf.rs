@@ -137,7 +137,7 @@ impl LocalConf {
             physical: physical(object("physical", &mut warnings), &mut warnings),
             peers: peers(object("virtual", &mut warnings), &mut warnings),
             low_bandwidth: settings.get("lowBandwidthMode").is_some_and(boolean),
-            has_controller: true,
+            has_controller: false,
         };
         let settings = Settings::parse(settings, &mut warnings);
         for key in document.keys() {

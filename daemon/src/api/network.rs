@@ -72,7 +72,10 @@ fn assigned(config: &NetworkConfig) -> Vec<Value> {
 fn dns(config: Option<&NetworkConfig>) -> Value {
     let dns = config.and_then(|config| config.dns.as_ref());
     let servers = dns.map_or(&[][..], |dns| &dns.servers);
-    let servers: Vec<String> = servers.iter().map(|server| server.ip().to_string()).collect();
+    let servers: Vec<String> = servers
+        .iter()
+        .map(|server| server.ip().to_string())
+        .collect();
     json!({"domain": dns.map_or("", |dns| dns.domain.as_str()), "servers": servers})
 }
 

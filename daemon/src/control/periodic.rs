@@ -146,7 +146,7 @@ impl Control {
             ..Access::clone(&self.access.load())
         };
         self.access.store(access.into());
-        let config = self.conf.core.clone();
+        let config = self.core_config();
         self.command(Command::Configure(Box::new(config))).await;
         self.rescan_links().await;
     }
