@@ -1,6 +1,8 @@
 //! Golden data of the reference (`$HAWSER_VECTORS`, by default `../shared/vectors` beside the repository): a large
 //! configuration in signed chunks, and what a member sends to ask for one.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::PathBuf;
 
 use controller_client::assembly::{Assembly, AssemblyError, MAX_UPDATES, Progress};

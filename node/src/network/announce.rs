@@ -27,11 +27,10 @@ impl Network {
         groups
     }
 
-    /// We listen to `group`.
-    pub(super) fn is_subscribed(&self, group: MulticastGroup) -> bool {
-        self.port_groups.contains(&group)
-            || self.bridged_groups.contains_key(&group)
-            || (group.mac.is_broadcast() && self.groups().contains(&group))
+    /// We name ourselves when asked who listens to `group`. Not for broadcast, although we announce it: so does the
+    /// reference.
+    pub(super) fn answers_for(&self, group: MulticastGroup) -> bool {
+        self.port_groups.contains(&group) || self.bridged_groups.contains_key(&group)
     }
 
     /// A host behind us uses `group`.
@@ -42,7 +41,7 @@ impl Network {
         {
             self.bridged_groups.remove(&oldest);
         }
-        let is_news = !self.is_subscribed(group);
+        let is_news = !self.groups().contains(&group);
         self.bridged_groups.insert(group, cx.now);
         if is_news {
             self.announce_to_all(cx, &BTreeSet::from([group]));

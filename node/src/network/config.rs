@@ -184,12 +184,12 @@ impl Network {
             },
         };
         let mut same = false;
-        if let Some(old) = &self.config {
-            if *old.policy == *policy {
-                policy = Arc::clone(&old.policy);
-                same = old.config.mtu == configured.config.mtu
-                    && old.has_credentials() == configured.has_credentials();
-            }
+        if let Some(old) = &self.config
+            && *old.policy == *policy
+        {
+            policy = Arc::clone(&old.policy);
+            same = old.config.mtu == configured.config.mtu
+                && old.has_credentials() == configured.has_credentials();
         }
         self.config = Some(Configured {
             policy,

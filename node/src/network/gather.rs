@@ -141,7 +141,7 @@ impl Networks {
         }
         let mut known = self.shared.groups.members(network, group, now);
         let joined = self.joined.get(&network);
-        let subscribed = joined.is_some_and(|joined| joined.is_subscribed(group));
+        let subscribed = joined.is_some_and(|joined| joined.answers_for(group));
         let total = known.len() + usize::from(subscribed);
         known.retain(|member| *member != asker);
         shuffle(&mut known, transport);

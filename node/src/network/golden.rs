@@ -4,13 +4,20 @@
 use std::path::PathBuf;
 
 use protocol::credential::{CertificateOfMembership, Revocation, Tag};
-use protocol::network_config::{FLAG_NDP_EMULATION, NetworkConfig};
-use protocol::{Address, Identity, MacAddress, NetworkId, Reader, SecretIdentity};
+use protocol::network_config::{FLAG_BROADCAST, FLAG_NDP_EMULATION, NetworkConfig};
+use protocol::verb::{MulticastGather, decode_likes};
+use protocol::world::World;
+use protocol::{
+    Address, Identity, Instant, MacAddress, MulticastGroup, NetworkId, Reader, SecretIdentity,
+    WallClock,
+};
 use serde_json::Value;
 
 use super::membership::{Acceptance, Credentials};
-use super::{ndp, outbound};
+use super::{Networks, ndp, outbound};
 use crate::frame::EthernetFrame;
+use crate::io::Command;
+use crate::transport::Transport;
 
 fn load(name: &str) -> Option<Value> {
     let default = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/vectors");
@@ -161,4 +168,76 @@ fn neighbour_solicitations_are_answered_as_the_reference_does() {
         });
         assert_eq!(answer, expected, "{}", case["what"]);
     }
+}
+
+#[test]
+fn gathers_are_answered_with_the_members_that_the_reference_names() {
+    let Some(data) = load("verbs.json") else {
+        return;
+    };
+    let data = &data["reactions"];
+    let secret =
+        |name: &str| -> SecretIdentity { text(&data["identities"][name]).parse().unwrap() };
+    let network: NetworkId = text(&data["network"]).parse().unwrap();
+    let (asker, me) = (secret("a").address(), secret("b"));
+    let now = Instant::from_millis(1000);
+    let wall = WallClock::new(now, 1_700_000_000_000);
+
+    let mut config = NetworkConfig::new(network, me.address());
+    config.public = true;
+    config.flags = FLAG_BROADCAST;
+    let mut transport = Transport::new(me, World::default_planet(), [1; 32], now, wall);
+    let mut networks = Networks::new();
+    let mut command = |networks: &mut Networks, command| {
+        networks.handle_command(&mut transport, now, command);
+    };
+    let cached = Some(Box::new(config));
+    command(&mut networks, Command::Join { network, cached });
+    let group = |last: u8, adi: u32| MulticastGroup {
+        mac: MacAddress([0x33, 0x33, 0, 0, 0, last]),
+        adi,
+    };
+    let state = Command::PortState {
+        network,
+        groups: vec![group(0x55, 0)],
+        addresses: Vec::new(),
+    };
+    command(&mut networks, state);
+    // As the recorded node knew it; the other group has the asker, from its own announcement below.
+    let other = Address::from_u64(0x11_2233_4455);
+    for member in [asker, other] {
+        networks
+            .shared
+            .groups
+            .add(network, group(0x66, 7), member, now);
+    }
+
+    let mut compared = 0;
+    for case in list(&data["cases"]) {
+        let what = text(&case["what"]);
+        if what.starts_with("MULTICAST_LIKE") {
+            for (network, group) in decode_likes(&bytes(&case["in_plain"])[1..]) {
+                networks.shared.groups.add(network, group, asker, now);
+            }
+        }
+        if !what.starts_with("MULTICAST_GATHER") {
+            continue;
+        }
+        let request = MulticastGather::decode(&bytes(&case["in_plain"])[1..]).unwrap();
+        let (group, limit) = (request.group, request.limit);
+        let result = networks.gather(&mut transport, now, asker, request.network, group, limit);
+        let answer = result.map(|result| {
+            let mut body = Vec::new();
+            result.encode(&mut body);
+            body
+        });
+        // Beside the OK stands an announcement now and then: verb, in-re verb, in-re id, body.
+        let mut packets = list(&case["out"]).iter().map(|out| bytes(&out["plain"]));
+        let expected = packets
+            .find(|plain| plain[0] == 3)
+            .map(|plain| plain[10..].to_vec());
+        assert_eq!(answer, expected, "{what}");
+        compared += 1;
+    }
+    assert_eq!(compared, 5);
 }

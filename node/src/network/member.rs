@@ -122,12 +122,13 @@ impl Network {
             .or_insert_with(|| Member::new(cx.now))
     }
 
-    /// Makes room for an eighth of the table.
+    /// Makes room for an eighth of the table: first those that proved nothing, then those that were quiet longest.
     fn forget_quietest_members(&mut self) {
+        let worth = |m: &Member| (!m.credentials.is_empty(), m.last_traffic());
         let members = self.members.iter();
-        let mut by_age: Vec<_> = members.map(|(a, m)| (m.last_traffic(), *a)).collect();
-        by_age.sort_unstable();
-        for (_, address) in by_age.into_iter().take(MAX_MEMBERS / 8) {
+        let mut by_worth: Vec<_> = members.map(|(a, m)| (worth(m), *a)).collect();
+        by_worth.sort_unstable();
+        for (_, address) in by_worth.into_iter().take(MAX_MEMBERS / 8) {
             self.members.remove(&address);
         }
     }

@@ -1,7 +1,8 @@
 //! The world: a root, a node whose embedded controller the test plays, and members.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use node::frame::EthernetFrame;
@@ -36,14 +37,22 @@ pub(crate) struct Lab {
     pub(crate) controller: SecretIdentity,
     /// Requests of these are refused.
     pub(crate) denied: BTreeSet<Address>,
+    /// A second network of the same controller.
+    pub(crate) second: Option<NetworkId>,
     /// The controller says nothing while this is true.
     pub(crate) silent: bool,
     customise: Customise,
     served: usize,
 }
 
+/// The same identity for the same seed; searched once, since the search is slow.
 pub(crate) fn identity(seed: u64) -> SecretIdentity {
-    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
+    static KNOWN: Mutex<BTreeMap<u64, SecretIdentity>> = Mutex::new(BTreeMap::new());
+    let mut known = KNOWN.lock().unwrap();
+    let found = known.entry(seed);
+    found
+        .or_insert_with(|| SecretIdentity::generate(&mut StdRng::seed_from_u64(seed)))
+        .clone()
 }
 
 pub(crate) fn at(text: &str) -> SocketAddr {
@@ -87,6 +96,7 @@ impl Lab {
             network,
             controller,
             denied: BTreeSet::new(),
+            second: None,
             silent: false,
             customise: Box::new(customise),
             served: 0,
@@ -162,18 +172,19 @@ impl Lab {
         if self.silent {
             return;
         }
-        let command = if self.denied.contains(&to) || network != self.network {
+        let is_ours = network == self.network || Some(network) == self.second;
+        let command = if self.denied.contains(&to) || !is_ours {
             Command::SendNetworkError {
                 to,
                 network,
                 in_reply_to: request.packet,
-                code: match network == self.network {
+                code: match is_ours {
                     true => ErrorCode::NetworkAccessDenied,
                     false => ErrorCode::ObjectNotFound,
                 },
             }
         } else {
-            let config = self.config(&request.member, self.net.wall());
+            let config = self.config_of(network, &request.member, self.net.wall());
             Command::SendNetworkConfig {
                 to,
                 network,
@@ -186,7 +197,16 @@ impl Lab {
 
     /// What the controller issues to `member` at `timestamp`.
     pub(crate) fn config(&self, member: &protocol::Identity, timestamp: u64) -> NetworkConfig {
-        let mut config = NetworkConfig::new(self.network, member.address());
+        self.config_of(self.network, member, timestamp)
+    }
+
+    fn config_of(
+        &self,
+        network: NetworkId,
+        member: &protocol::Identity,
+        timestamp: u64,
+    ) -> NetworkConfig {
+        let mut config = NetworkConfig::new(network, member.address());
         config.timestamp = timestamp;
         config.credential_time_max_delta = WINDOW;
         config.revision = 3;
@@ -204,7 +224,7 @@ impl Lab {
         }];
         config.membership = Some(CertificateOfMembership::issue(
             &self.controller,
-            self.network,
+            network,
             member,
             timestamp,
             WINDOW,

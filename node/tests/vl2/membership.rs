@@ -1,10 +1,10 @@
 //! Who may take part: certificates, their renewal and revocation, tags.
 
 use node::io::Command;
-use protocol::Verb;
 use protocol::credential::{CredentialKind, REVOCATION_FAST_PROPAGATE, Revocation, Tag};
 use protocol::rule::{Rule, RuleKind, TagValue};
 use protocol::verb::ErrorCode;
+use protocol::{NetworkId, Verb};
 
 use crate::lab::{A, B, C, CONTROLLER, Lab, SECOND};
 
@@ -146,4 +146,26 @@ fn tags_of_the_other_side_decide() {
     assert_eq!(lab.received(B, b"other colour"), 0);
     let remote = &lab.entry(B, C).unwrap().remote;
     assert_eq!(*remote.tags, [(7, 1)]);
+}
+
+#[test]
+fn credentials_of_two_networks_do_not_get_into_each_others_way() {
+    let mut lab = Lab::joined(2, |_, _| {});
+    let (first, second) = (lab.network, NetworkId(lab.network.0 + 1));
+    lab.second = Some(second);
+    lab.network = second;
+    lab.join(A);
+    lab.join(B);
+    lab.run(5 * SECOND);
+    // The receiver takes one packet of credentials a second: the second one waits for its turn, and its frame with it.
+    for network in [first, second] {
+        lab.network = network;
+        lab.send_to(A, B, b"on both");
+    }
+    lab.run(2 * SECOND);
+    for network in [first, second] {
+        lab.network = network;
+        assert_eq!(lab.received(B, b"on both"), 1, "{network}");
+    }
+    assert_eq!(lab.packets(B, Verb::NetworkCredentials), 2);
 }
