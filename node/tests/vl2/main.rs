@@ -5,6 +5,7 @@
 
 mod configuration;
 mod frames;
+mod hostile;
 mod lab;
 mod membership;
 mod multicast;
