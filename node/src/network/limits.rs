@@ -47,8 +47,9 @@ pub(super) const CREDENTIALS_RECEIVE_GATE: Duration = Duration::from_millis(1_00
 pub(super) const CREDENTIALS_PUSH_GATE: Duration = Duration::from_millis(1_100);
 /// Credentials are sent anew after this long even if the configuration is the same.
 pub(super) const CREDENTIALS_LIFETIME: Duration = Duration::from_secs(500);
-/// How long after a new configuration a member may still be served with the credentials of the old one.
-pub(super) const CREDENTIALS_GRACE: Duration = Duration::from_secs(3);
+/// How long after a new configuration a member may still be served with the credentials of the one before, while the
+/// packets for several networks wait for their turns.
+pub(super) const CREDENTIALS_GRACE: Duration = Duration::from_secs(15);
 /// A member counts as talked to while the last frame to it is younger: two refreshes of the configuration and a bit.
 pub(super) const RECENT_TRAFFIC: Duration = Duration::from_secs(130);
 /// A member without proof of anything is forgotten after this long without a frame.

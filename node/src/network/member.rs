@@ -73,11 +73,10 @@ impl Member {
     /// so long the new ones may wait for their turn, and workers need not ask.
     pub(super) fn may_be_sent_to(&self, applied: Option<Instant>, now: Instant) -> bool {
         let in_grace = applied.is_some_and(|at| now.duration_since(at) < CREDENTIALS_GRACE);
-        self.has_current_credentials(applied, now)
-            || (in_grace
-                && self
-                    .pushed
-                    .is_some_and(|pushed| now.duration_since(pushed) < CREDENTIALS_LIFETIME))
+        let pushed = self.pushed;
+        // Of the configuration before, not of one so old that its credentials may be outside of the window.
+        let recently = pushed.is_some_and(|at| now.duration_since(at) < RECENT_TRAFFIC);
+        self.has_current_credentials(applied, now) || (in_grace && recently)
     }
 
     /// The entry for the snapshot, the same as last time if nothing changed.

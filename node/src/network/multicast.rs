@@ -118,6 +118,7 @@ impl Network {
         let verb = Verb::MulticastFrame;
         cx.transport
             .send(cx.now, replicator, verb, &payload, compress);
+        self.member(cx, replicator).activity.sent.set(cx.now);
         true
     }
 

@@ -1,10 +1,11 @@
 //! Multicast: who hears it, and how members are found.
 
 use node::frame::EthernetFrame;
+use node::io::Command;
 use protocol::network_config::SPECIALIST_MULTICAST_REPLICATOR;
 use protocol::{MacAddress, MulticastGroup, Verb};
 
-use crate::lab::{A, B, C, Lab, ROOT, SECOND, identity, ip};
+use crate::lab::{A, B, C, CONTROLLER, Lab, ROOT, SECOND, identity, ip};
 
 const GROUP: MacAddress = MacAddress([0x01, 0x00, 0x5e, 1, 2, 3]);
 
@@ -133,4 +134,36 @@ fn a_replicator_multiplies_for_others() {
     assert_eq!(lab.packets(B, Verb::MulticastFrame), 1);
     assert_eq!(lab.received(C, b"multiply this"), 1);
     assert_eq!(lab.last_frame(C).source, lab.mac(A));
+}
+
+/// A multicast of A that only the controller can tell the listener of: does B hear it?
+fn found_through_the_controller(authorised: bool) -> bool {
+    let mut lab = Lab::joined(2, |_, _| {});
+    // They know each other as nodes, but not as members.
+    let b = lab.address(B);
+    lab.net.send(A, b, Verb::UserMessage, b"12345678");
+    lab.run(3 * SECOND);
+    for index in [A, B] {
+        let node = lab.net.nodes[index].links[0].local.ip();
+        let root = lab.net.nodes[ROOT].links[0].local.ip();
+        lab.net.block(root, node);
+        let command = Command::MemberAuthorised {
+            network: lab.network,
+            member: lab.address(index),
+        };
+        if authorised {
+            lab.net.command(CONTROLLER, command);
+        }
+    }
+    lab.listen(B, &[group()]);
+    lab.run(SECOND);
+    lab.send_multicast(A, GROUP, b"by word of the controller");
+    lab.run(3 * SECOND);
+    lab.received(B, b"by word of the controller") == 1
+}
+
+#[test]
+fn a_controller_keeps_the_groups_of_members_that_it_authorised() {
+    assert!(found_through_the_controller(true));
+    assert!(!found_through_the_controller(false));
 }
