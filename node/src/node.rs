@@ -146,8 +146,9 @@ impl Node {
     fn command(&mut self, now: Instant, command: Command) {
         match command {
             Command::SetLinks(links) => {
-                self.transport.set_links(now, links);
-                self.deadlines.ping_check = now;
+                if self.transport.set_links(now, links) {
+                    self.deadlines.ping_check = now;
+                }
             }
             Command::SetWallClock(wall) => self.transport.set_wall(wall),
             Command::Orbit { moon, seed } => {

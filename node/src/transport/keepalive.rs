@@ -201,8 +201,11 @@ impl Transport {
         }
     }
 
-    /// The full, new set of local links.
-    pub(crate) fn set_links(&mut self, now: Instant, links: Vec<Link>) {
+    /// The full, new set of local links. False if it is the old one.
+    pub(crate) fn set_links(&mut self, now: Instant, links: Vec<Link>) -> bool {
+        if links == self.links {
+            return false;
+        }
         self.links = links;
         let present: BTreeSet<LinkId> = self.links.iter().map(|l| l.id).collect();
         let peers: Vec<Address> = self.peers.keys().copied().collect();
@@ -213,6 +216,7 @@ impl Transport {
         for (peer, endpoint) in std::mem::take(&mut self.untried) {
             self.send_hello(now, peer, endpoint, None);
         }
+        true
     }
 
     /// Settings from local.conf.
