@@ -20,6 +20,8 @@ pub fn to_json(
     let groups: Vec<Value> = network
         .groups
         .iter()
+        // Broadcast belongs to every network that has it; the reference does not list it.
+        .filter(|group| !(group.mac.is_broadcast() && group.adi == 0))
         .map(|group| json!({"adi": group.adi, "mac": group.mac.to_string()}))
         .collect();
     let id = network.network.to_string();
