@@ -230,7 +230,7 @@ impl Settings {
                 .filter(|prefix| !prefix.is_empty())
                 .map(str::to_owned)
                 .collect(),
-            bind: parsed(object, "bind", warnings, |text| bare_ip(text)),
+            bind: parsed(object, "bind", warnings, bare_ip),
             allow_management_from: parsed(object, "allowManagementFrom", warnings, prefix),
             cpu_pinning_enabled: flag("cpuPinningEnabled", default.cpu_pinning_enabled),
             controller_db_path: object
