@@ -274,6 +274,10 @@ impl Transport {
     /// Wants a moon.
     pub(crate) fn orbit(&mut self, moon: u64, seed: Option<Address>) {
         self.roots.orbit(moon, seed);
+        // The next ping check shall ask at once: only a full HELLO names the moon.
+        if let Some(peer) = seed.and_then(|seed| self.peers.get_mut(&seed)) {
+            peer.last_full_hello = None;
+        }
     }
 
     /// A moon from disk.
