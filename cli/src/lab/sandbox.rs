@@ -111,6 +111,8 @@ fn wait_passing_signals_on(child: &mut Child, signals: &SigSet) -> io::Result<Ex
 
 /// First steps inside: die with the parent, a /proc that shows this PID namespace, a private folder.
 fn prepare() -> Result<PathBuf, SandboxError> {
+    // A process inherits its parent's signal mask, and so would every daemon started from here.
+    SigSet::all().thread_unblock().map_err(|error| failed("unblock signals")(error.into()))?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|source| failed("tie the lab to its parent")(source.into()))?;
     let none: Option<&str> = None;
