@@ -10,10 +10,8 @@ fn main() -> ExitCode {
     let program = arguments.next().unwrap_or_else(|| "hawserd".to_owned());
     let arguments: Vec<String> = arguments.collect();
     match arguments::parse(&program, &arguments) {
-        Invocation::IdentityTool(_) | Invocation::OperatorTool(_) => {
-            eprintln!("{program}: the tools are not part of this build");
-            ExitCode::FAILURE
-        }
+        Invocation::IdentityTool(rest) => tool(cli::run_as_idtool(&program, &rest)),
+        Invocation::OperatorTool(rest) => tool(cli::run_as_cli(&program, &rest)),
         Invocation::Usage(code) => {
             print!("{}", arguments::usage(&program));
             tool(code)
