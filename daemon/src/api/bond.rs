@@ -11,7 +11,8 @@ pub fn answer(call: &Call, rest: &[&str]) -> Reply {
             Reply::empty_object(400)
         }
         (Method::Post, ["setmtu", _, _, _]) => {
-            Reply::text(400, "Failed to set MTU: Bonding layer isn't active yet")
+            // The tools put "Failed to set MTU: " in front.
+            Reply::text(400, "Bonding layer isn't active yet")
         }
         _ => Reply::not_found(),
     }
