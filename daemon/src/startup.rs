@@ -18,6 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc};
 
 use crate::api::access::Access;
+use crate::api::listener::{ApiThread, Limits};
 use crate::api::server::Server;
 use crate::arguments::Options;
 use crate::control::{Control, Outcome, Parts, RANDOM_PORTS, system_millis};
@@ -156,12 +157,11 @@ fn run_once(options: &Options, home: Home) -> Result<Outcome> {
             access,
             control: questions_in,
         };
-        for listener in listeners {
-            listener.set_nonblocking(true)?;
-            server.start(tokio::net::TcpListener::from_std(listener)?);
-        }
+        let api = ApiThread::start(server, listeners, Limits::default())?;
         let mut changes = watch_changes()?;
         let outcome = control.run(&mut questions, &mut changes, &handovers, &signals).await;
+        // First, so that the port is free again and nobody gets half an answer from what comes down below it.
+        drop(api);
         control.stop();
         outcome
     })

@@ -47,12 +47,14 @@ impl Access {
         if path == "/metrics" {
             return shows(&self.metrics_token) || shows(&self.token);
         }
+        self.is_manager(source) && (path == "/health" || shows(&self.token))
+    }
+
+    /// May this source ask for anything but `/metrics`?
+    pub fn is_manager(&self, source: IpAddr) -> bool {
         // On a dual-stack socket IPv4 comes as a mapped address.
         let source = source.to_canonical();
-        if !source.is_loopback() && !self.management.iter().any(|net| net.contains(source)) {
-            return false;
-        }
-        path == "/health" || shows(&self.token)
+        source.is_loopback() || self.management.iter().any(|net| net.contains(source))
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod bond;
 pub mod config;
+pub mod listener;
 pub mod metrics;
 pub mod moon;
 pub mod network;

@@ -1,22 +1,24 @@
-//! HTTP around the API: sockets, headers, tokens. Answers come from the control thread.
+//! HTTP around the API: headers, tokens, bodies. Answers come from the control thread.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use axum::body::{Body, to_bytes};
-use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::Response;
-use axum::routing::any;
-use tokio::net::TcpListener;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::{Body, Bytes};
+use hyper::http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::{Request, Response};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::access::{Access, Shown};
 use super::{Call, Method, Reply};
 
 /// Longest body that is read: rule sets of large networks are far below.
 const MAX_BODY: usize = 16 << 20;
+/// A body has to arrive within this time.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A call on its way to the control thread.
 pub type Question = (Call, oneshot::Sender<Reply>);
@@ -31,20 +33,32 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves a listener until the runtime ends.
-    pub fn start(&self, listener: TcpListener) {
-        let router = axum::Router::new()
-            .fallback(any(handle))
-            .with_state(self.clone())
-            .into_make_service_with_connect_info::<SocketAddr>();
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "the local API has stopped");
-            }
-        });
+    /// Answers one request.
+    pub(super) async fn respond<B>(
+        &self,
+        source: IpAddr,
+        request: Request<B>,
+    ) -> Response<Full<Bytes>>
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let reply = self.answer(source, request).await;
+        let mut response = Response::new(Full::from(reply.body));
+        *response.status_mut() =
+            StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(content_type) = reply.content_type {
+            let value = HeaderValue::from_static(content_type);
+            response.headers_mut().insert(header::CONTENT_TYPE, value);
+        }
+        response
     }
 
-    async fn answer(&self, source: SocketAddr, request: Request) -> Reply {
+    async fn answer<B>(&self, source: IpAddr, request: Request<B>) -> Reply
+    where
+        B: Body,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let (parts, body) = request.into_parts();
         let path = decode(parts.uri.path(), false);
         let query = parts.uri.query().unwrap_or("");
@@ -53,17 +67,14 @@ impl Server {
             query: parameter(query, "auth"),
             authorization: header_text(&parts.headers, header::AUTHORIZATION.as_str()),
         };
-        if !self.access.load().permits(source.ip(), &path, &shown) {
+        if !self.access.load().permits(source, &path, &shown) {
             return Reply::empty_object(401);
         }
         let reply = match Method::from_name(parts.method.as_str()) {
             None => Reply::not_found(),
-            Some(method) => match to_bytes(body, MAX_BODY).await {
-                Err(_) => Reply::empty_object(413),
-                Ok(body) => {
-                    let body = body.to_vec();
-                    self.ask(Call { method, path, body }).await
-                }
+            Some(method) => match read_body(body).await {
+                Err(status) => Reply::empty_object(status),
+                Ok(body) => self.ask(Call { method, path, body }).await,
             },
         };
         match parameter(query, "jsonp").filter(|name| is_function_name(name)) {
@@ -81,20 +92,21 @@ impl Server {
     }
 }
 
-async fn handle(
-    State(server): State<Server>,
-    ConnectInfo(source): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    let reply = server.answer(source, request).await;
-    let mut response = Response::new(Body::from(reply.body));
-    *response.status_mut() =
-        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    if let Some(content_type) = reply.content_type {
-        let value = header::HeaderValue::from_static(content_type);
-        response.headers_mut().insert(header::CONTENT_TYPE, value);
+/// The whole body, or the status that says why there is none.
+async fn read_body<B>(body: B) -> Result<Vec<u8>, u16>
+where
+    B: Body,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if body.size_hint().lower() > MAX_BODY as u64 {
+        return Err(413);
     }
-    response
+    match timeout(BODY_PATIENCE, Limited::new(body, MAX_BODY).collect()).await {
+        Err(_) => Err(408),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Err(413),
+        Ok(Err(_)) => Err(400),
+        Ok(Ok(body)) => Ok(body.to_bytes().to_vec()),
+    }
 }
 
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
