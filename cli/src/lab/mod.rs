@@ -85,14 +85,7 @@ fn daemon_program() -> io::Result<PathBuf> {
     let daemon = this.with_file_name("hawserd");
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build.args([
-            "build",
-            "--quiet",
-            "--package",
-            "daemon",
-            "--bin",
-            "hawserd",
-        ]);
+        build.args(["build", "--package", "daemon", "--bin", "hawserd"]);
         if this
             .parent()
             .is_some_and(|folder| folder.ends_with("release"))

@@ -63,7 +63,9 @@ pub fn enter() -> Result<Entered, SandboxError> {
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGCHLD] {
         signals.add(signal);
     }
-    signals.thread_block().map_err(|error| failed("block signals")(error.into()))?;
+    signals
+        .thread_block()
+        .map_err(|error| failed("block signals")(error.into()))?;
     let namespaces = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWNET;
     let (user, group) = (nix::unistd::getuid(), nix::unistd::getgid());
     if unshare(namespaces).is_err() {
@@ -112,7 +114,9 @@ fn wait_passing_signals_on(child: &mut Child, signals: &SigSet) -> io::Result<Ex
 /// First steps inside: die with the parent, a /proc that shows this PID namespace, a private folder.
 fn prepare() -> Result<PathBuf, SandboxError> {
     // A process inherits its parent's signal mask, and so would every daemon started from here.
-    SigSet::all().thread_unblock().map_err(|error| failed("unblock signals")(error.into()))?;
+    SigSet::all()
+        .thread_unblock()
+        .map_err(|error| failed("unblock signals")(error.into()))?;
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|source| failed("tie the lab to its parent")(source.into()))?;
     let none: Option<&str> = None;

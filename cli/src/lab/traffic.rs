@@ -41,7 +41,15 @@ pub fn ping(target: Ipv4Addr, count: u32, timeout: Duration) -> io::Result<PingR
     for sequence in 0..count {
         let request = echo_request(identifier, sequence as u16);
         let start = Instant::now();
-        socket.send_to(&request, &SocketAddr::from((target, 0)).into())?;
+        match socket.send_to(&request, &SocketAddr::from((target, 0)).into()) {
+            Ok(_) => {}
+            // No route yet counts as no answer: the address may be on its way to the device.
+            Err(error) if is_unreachable(&error) => {
+                std::thread::sleep(timeout);
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
         if wait_for_reply(
             &socket,
             target,
@@ -54,6 +62,14 @@ pub fn ping(target: Ipv4Addr, count: u32, timeout: Duration) -> io::Result<PingR
         }
     }
     Ok(result)
+}
+
+fn is_unreachable(error: &io::Error) -> bool {
+    use io::ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable};
+    matches!(
+        error.kind(),
+        HostUnreachable | NetworkDown | NetworkUnreachable
+    )
 }
 
 fn echo_request(identifier: u16, sequence: u16) -> [u8; 40] {
