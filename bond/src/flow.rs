@@ -91,6 +91,65 @@ pub fn flow_id(ethertype: u16, payload: &[u8]) -> Option<FlowId> {
     Some(FlowId(source ^ destination ^ u16::from(upper.protocol)))
 }
 
+/// What makes two frames one flow, in the words of the kernel's `xmit_hash_policy`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum HashPolicy {
+    /// Ethernet addresses.
+    Layer2,
+    /// IP addresses; Ethernet addresses where there are none.
+    Layer2And3,
+    /// IP addresses, protocol and ports.
+    #[default]
+    Layer3And4,
+}
+
+impl HashPolicy {
+    /// As written in a configuration.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Layer2 => "layer2",
+            Self::Layer2And3 => "layer2+3",
+            Self::Layer3And4 => "layer3+4",
+        }
+    }
+}
+
+/// The hash of a frame: 14 bytes of Ethernet header, then `payload`. The same in both directions.
+#[inline]
+pub fn hash_frame(policy: HashPolicy, header: &[u8], payload: &[u8]) -> u32 {
+    let ethertype = match header {
+        [.., high, low] => u16::from_be_bytes([*high, *low]),
+        _ => return 0,
+    };
+    match policy {
+        HashPolicy::Layer3And4 => flow_hash(ethertype, payload),
+        HashPolicy::Layer2And3 => {
+            address_pair_hash(ethertype, payload).unwrap_or_else(|| mac_pair_hash(header))
+        }
+        HashPolicy::Layer2 => mac_pair_hash(header),
+    }
+}
+
+fn mac_pair_hash(header: &[u8]) -> u32 {
+    let (Some(one), Some(other)) = (header.get(..6), header.get(6..12)) else {
+        return 0;
+    };
+    let number = |mac: &[u8]| mac.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+    fold(mix(mix(number(one)).wrapping_add(mix(number(other)))))
+}
+
+fn address_pair_hash(ethertype: u16, payload: &[u8]) -> Option<u32> {
+    let (ethertype, payload) = untag(untag((ethertype, payload)));
+    let (one, other) = match ethertype {
+        ETHERTYPE_IPV4 => (payload.get(12..16)?, payload.get(16..20)?),
+        ETHERTYPE_IPV6 => (payload.get(8..24)?, payload.get(24..40)?),
+        _ => return None,
+    };
+    Some(fold(mix(
+        address_hash(one).wrapping_add(address_hash(other))
+    )))
+}
+
 /// A well mixed hash of addresses, protocol and ports, the same in both directions. Fragments hash without ports, so that
 /// those of one datagram stay together; up to two VLAN tags are looked through; frames that are not IP hash by Ethertype.
 pub fn flow_hash(ethertype: u16, payload: &[u8]) -> u32 {

@@ -1,10 +1,21 @@
 //! Which path carries what. Pure: policies turn path qualities into plans, workers follow plans.
-//!
-//! Today there is one policy, `none`: the best path carries everything (protocol specification 8.5). The other policies
-//! produce other [`Plan`]s; workers already follow all of them.
 
+pub mod bond;
+pub mod command;
+pub mod config;
+pub mod event;
 pub mod flow;
+pub mod path;
 pub mod plan;
+pub mod qos;
+pub mod status;
 
-pub use flow::{FlowId, flow_hash, flow_id};
+pub use bond::{Bond, DeliveryReport, LinkEvent, Output, PeerTraits};
+pub use command::Command;
+pub use config::{BasePolicy, BondSettings, ConfigProblem, PolicySettings, Severity};
+pub use event::{BondEvent, EventKind};
+pub use flow::{FlowId, HashPolicy, flow_hash, flow_id};
+pub use path::{PathId, PathInfo};
 pub use plan::{Cursor, PathIndex, Pick, Plan};
+pub use qos::{QosLedger, QosSamples};
+pub use status::{BondState, BondStatus, CapacitySource, PathStatus};

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use bond::{PathIndex, Pick, Plan, flow_hash};
+use bond::{PathIndex, Pick};
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
 use node::rules::Action;
 use node::snapshot::{MemberEntry, NetworkEntry, PathEntry, PeerEntry, Snapshot};
@@ -215,16 +215,8 @@ fn send<T: Tap, U: Udp>(
     let Some(slot) = core.egress.slot() else {
         return Outcome::NoPath;
     };
-    let hash = match &peer.plan {
-        Plan::Slots(_) => {
-            let (header, payload) = slot[..length].split_at(FRAME_HEADER_LENGTH);
-            let [.., high, low] = *header else {
-                return Outcome::NoPath;
-            };
-            flow_hash(u16::from_be_bytes([high, low]), payload)
-        }
-        _ => 0,
-    };
+    let (header, payload) = slot[..length].split_at(FRAME_HEADER_LENGTH);
+    let hash = peer.plan.flow_of(&header[HEADROOM..], payload);
     let pick = peer.plan.pick(hash, &mut core.cursor);
     let indices: &[PathIndex] = match &pick {
         Pick::None => &[],

@@ -153,7 +153,10 @@ fn broadcast_sends_the_same_datagrams_on_all_paths() {
 fn slots_keep_a_flow_on_its_path_and_spread_flows() {
     let [mut a, b] = pair();
     a.knowledge.paths.push(path_entry(SECOND_LINK, endpoint(9)));
-    a.knowledge.plan = Plan::Slots(Box::new(std::array::from_fn(|slot| (slot % 2) as u16)));
+    a.knowledge.plan = Plan::Slots {
+        slots: Box::new(std::array::from_fn(|slot| (slot % 2) as u16)),
+        hash: bond::HashPolicy::default(),
+    };
     let own = MacAddress::of(a.knowledge.address, NETWORK);
     let peer = MacAddress::of(b.knowledge.address, NETWORK);
     let mut used = [0, 0];

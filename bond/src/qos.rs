@@ -1,0 +1,276 @@
+//! QOS_MEASUREMENT on one path, both roles: we note when packets were sent and received, report what we received, and turn
+//! the peer's reports into samples (protocol specification 15.1, 15.2). Also serves peers that bond when we do not.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::verb::{MAX_QOS_RECORDS, QosRecord};
+use protocol::{Instant, PacketId};
+
+/// Most records that each role keeps, as in 1.14.1: three full reports.
+pub const MAX_RECORDS: usize = 420;
+
+/// The shortest interval between reports that a peer with the smallest failover interval accepts without counting them as
+/// too frequent (protocol specification 15.2).
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(160);
+
+/// Loss is only told from reports in intervals with fewer sent records: 1.14.1 leaves out what does not fit one report.
+const LOSS_LIMIT: usize = 100;
+
+/// Whether both sides measure the packet of that wire ID: the odd ones. The caller leaves out ACK and QOS_MEASUREMENT.
+pub const fn is_sampled(packet: PacketId) -> bool {
+    packet.0 & 1 == 1
+}
+
+/// What a report of the peer says about our direction of the path.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct QosSamples {
+    /// Round trip times, without the time that the peer held the packet.
+    pub round_trips: Vec<Duration>,
+    /// When the latest of the reported packets was sent: our direction worked then.
+    pub latest_sent: Option<Instant>,
+    /// Packets reported.
+    pub delivered: u32,
+    /// Packets that should have been reported and were not.
+    pub lost: u32,
+}
+
+/// Both records of one path.
+#[derive(Clone, Debug)]
+pub struct QosLedger {
+    interval: Duration,
+    sent: VecDeque<(PacketId, Instant)>,
+    received: VecDeque<(PacketId, Instant)>,
+    last_report: Option<Instant>,
+    /// Latest send time that a report has covered, if loss may be told from it.
+    overflowed: bool,
+}
+
+impl QosLedger {
+    /// `interval`: time between our reports; twice the failover interval, at most 10 s.
+    pub fn new(interval: Duration) -> Self {
+        Self {
+            interval: interval.clamp(SHORTEST_INTERVAL, Duration::from_secs(10)),
+            sent: VecDeque::new(),
+            received: VecDeque::new(),
+            last_report: None,
+            overflowed: false,
+        }
+    }
+
+    /// A packet left on this path. Ignored unless [`is_sampled`].
+    pub fn handle_sent(&mut self, packet: PacketId, now: Instant) {
+        if !is_sampled(packet) {
+            return;
+        }
+        if self.sent.len() >= MAX_RECORDS {
+            self.sent.pop_front();
+            self.overflowed = true;
+        }
+        self.sent.push_back((packet, now));
+    }
+
+    /// An authentic packet arrived on this path. Ignored unless [`is_sampled`].
+    pub fn handle_received(&mut self, packet: PacketId, now: Instant) {
+        if is_sampled(packet) && self.received.len() < MAX_RECORDS {
+            self.received.push_back((packet, now));
+        }
+    }
+
+    /// The records of a report that is due now, oldest first; at most [`MAX_QOS_RECORDS`].
+    pub fn poll_report(&mut self, now: Instant) -> Option<Vec<QosRecord>> {
+        if self.next_report(now)? > now {
+            return None;
+        }
+        self.last_report = Some(now);
+        let count = self.received.len().min(MAX_QOS_RECORDS);
+        let records = self.received.drain(..count).map(|(packet, at)| QosRecord {
+            packet,
+            holding_time_ms: u16::try_from(now.duration_since(at).as_millis()).unwrap_or(u16::MAX),
+        });
+        Some(records.collect())
+    }
+
+    /// When the next report is due, if there is anything to report.
+    pub fn next_report(&self, now: Instant) -> Option<Instant> {
+        if self.received.is_empty() {
+            return None;
+        }
+        let Some(last) = self.last_report else {
+            return Some(now);
+        };
+        let wait = if self.received.len() >= MAX_QOS_RECORDS {
+            SHORTEST_INTERVAL
+        } else {
+            self.interval
+        };
+        Some(last + wait)
+    }
+
+    /// A report of the peer arrived on this path.
+    pub fn handle_report(&mut self, records: &[QosRecord], now: Instant) -> QosSamples {
+        let mut samples = QosSamples::default();
+        let mut reported = vec![false; self.sent.len()];
+        for record in records.iter().take(MAX_QOS_RECORDS) {
+            let Some(index) = self
+                .sent
+                .iter()
+                .position(|(packet, _)| *packet == record.packet)
+            else {
+                continue;
+            };
+            if reported[index] {
+                continue;
+            }
+            reported[index] = true;
+            let (_, sent) = self.sent[index];
+            samples.delivered += 1;
+            samples.latest_sent = samples.latest_sent.max(Some(sent));
+            let holding = Duration::from_millis(u64::from(record.holding_time_ms));
+            // The holding time is rounded down; 0xffff may mean longer.
+            if let Some(round_trip) = now.duration_since(sent).checked_sub(holding)
+                && record.holding_time_ms != u16::MAX
+            {
+                samples.round_trips.push(round_trip);
+            }
+        }
+        // Packets older than a reported one were overtaken or lost, if the report had room for them. Reordering within the
+        // last fifth of a second is not loss.
+        let horizon = samples
+            .latest_sent
+            .map(|latest| latest - Duration::from_millis(200));
+        let older = self
+            .sent
+            .iter()
+            .filter(|(_, at)| horizon.is_some_and(|horizon| *at < horizon))
+            .count();
+        let tell_loss = !self.overflowed && older < LOSS_LIMIT && records.len() < MAX_QOS_RECORDS;
+        let mut index = 0;
+        self.sent.retain(|(_, at)| {
+            let known = reported[index];
+            index += 1;
+            let overdue = horizon.is_some_and(|horizon| *at < horizon);
+            if overdue && !known && tell_loss {
+                samples.lost += 1;
+            }
+            !known && !overdue
+        });
+        if samples.delivered > 0 {
+            self.overflowed = false;
+        }
+        samples
+    }
+
+    /// Forgets records older than three intervals, as the peer does.
+    pub fn expire(&mut self, now: Instant) {
+        let horizon = now - 3 * self.interval;
+        while self.sent.front().is_some_and(|(_, at)| *at < horizon) {
+            self.sent.pop_front();
+        }
+        while self.received.front().is_some_and(|(_, at)| *at < horizon) {
+            self.received.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn only_odd_packets_are_noted_and_reported_with_their_holding_time() {
+        let mut ledger = QosLedger::new(SECOND);
+        ledger.handle_received(PacketId(2), at(0));
+        assert_eq!(ledger.poll_report(at(5)), None);
+        ledger.handle_received(PacketId(3), at(10));
+        let report = ledger
+            .poll_report(at(25))
+            .expect("the first report is due at once");
+        assert_eq!(report.len(), 1);
+        assert_eq!(
+            (report[0].packet, report[0].holding_time_ms),
+            (PacketId(3), 15)
+        );
+        ledger.handle_received(PacketId(5), at(30));
+        assert_eq!(ledger.next_report(at(30)), Some(at(1025)));
+        assert_eq!(ledger.poll_report(at(1024)), None);
+        assert!(ledger.poll_report(at(1025)).is_some());
+    }
+
+    #[test]
+    fn a_full_report_does_not_wait_for_the_interval_but_keeps_the_spacing() {
+        let mut ledger = QosLedger::new(Duration::from_secs(10));
+        ledger.handle_received(PacketId(1), at(0));
+        assert!(ledger.poll_report(at(0)).is_some());
+        for id in 0..500 {
+            ledger.handle_received(PacketId(2 * id + 1), at(1));
+        }
+        assert_eq!(ledger.poll_report(at(159)), None);
+        assert_eq!(
+            ledger.poll_report(at(160)).map(|records| records.len()),
+            Some(140)
+        );
+        assert_eq!(ledger.received.len(), MAX_RECORDS - 140);
+    }
+
+    #[test]
+    fn reports_become_round_trips_and_losses() {
+        let mut ledger = QosLedger::new(SECOND);
+        for id in 0..10 {
+            ledger.handle_sent(PacketId(2 * id + 1), at(id * 100));
+        }
+        let record = |id, holding_time_ms| QosRecord {
+            packet: PacketId(id),
+            holding_time_ms,
+        };
+        // Sent at 0, 100 and 900; 3 is unknown to the peer, as are those from 200 to 600; 700 and 800 may still come.
+        let report = [
+            record(1, 1000),
+            record(3, 900),
+            record(19, 80),
+            record(999, 0),
+            record(19, 80),
+        ];
+        let samples = ledger.handle_report(&report, at(1020));
+        let millis: Vec<_> = samples
+            .round_trips
+            .iter()
+            .map(Duration::as_millis)
+            .collect();
+        assert_eq!(millis, [20, 20, 40]);
+        assert_eq!(samples.latest_sent, Some(at(900)));
+        assert_eq!((samples.delivered, samples.lost), (3, 5));
+        assert_eq!(ledger.sent.len(), 2);
+    }
+
+    #[test]
+    fn impossible_holding_times_give_no_sample() {
+        let mut ledger = QosLedger::new(SECOND);
+        ledger.handle_sent(PacketId(1), at(0));
+        let report = [QosRecord {
+            packet: PacketId(1),
+            holding_time_ms: 5000,
+        }];
+        let samples = ledger.handle_report(&report, at(20));
+        assert!(samples.round_trips.is_empty());
+        assert_eq!(samples.delivered, 1);
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let mut ledger = QosLedger::new(SECOND);
+        for id in 0..100_000 {
+            ledger.handle_sent(PacketId(2 * id + 1), at(id));
+            ledger.handle_received(PacketId(2 * id + 1), at(id));
+        }
+        assert!(ledger.sent.len() <= MAX_RECORDS && ledger.received.len() <= MAX_RECORDS);
+        ledger.expire(at(1_000_000));
+        assert!(ledger.sent.is_empty() && ledger.received.is_empty());
+    }
+}
