@@ -194,6 +194,7 @@ impl Control {
 
     /// Writes what shall be remembered and stops the workers.
     pub fn stop(self) {
+        self.write_metrics();
         for (address, content) in self.node.peer_cache() {
             let object = StateObject::Peer(address);
             if let Err(error) = self.home.persist(object, Some(&content)) {

@@ -41,6 +41,8 @@ pub(crate) struct CounterCells {
     pub(crate) receives: Counter,
     pub(crate) relayed: Counter,
     pub(crate) handovers: Counter,
+    pub(crate) packets_received: Counter,
+    pub(crate) packets_sent: Counter,
     drops: [Counter; DropReason::COUNT],
 }
 
@@ -77,6 +79,8 @@ impl CounterCells {
             receives: self.receives.get(),
             relayed: self.relayed.get(),
             handovers: self.handovers.get(),
+            packets_received: self.packets_received.get(),
+            packets_sent: self.packets_sent.get(),
             drops: DropReason::ALL
                 .iter()
                 .map(|reason| (*reason, self.drops[*reason as usize].get()))
@@ -141,6 +145,10 @@ pub struct WorkerCounters {
     pub relayed: u64,
     /// Handovers that the control thread got (losses: [`DropReason::HandoverFull`]).
     pub handovers: u64,
+    /// FRAME packets for us that the node will not see; whether their frames were let in does not matter.
+    pub packets_received: u64,
+    /// FRAME packets sealed.
+    pub packets_sent: u64,
     /// Losses by reason, every reason once.
     pub drops: Vec<(DropReason, u64)>,
     /// By network with a device.

@@ -176,11 +176,15 @@ fn packet<T: Tap, U: Udp>(
     // 4. Open, in place.
     match peer.keys.open(bytes) {
         Ok(()) => {}
-        Err(OpenError::TooShort) => return core.counters.lost(DropReason::DatagramTooShort),
-        Err(OpenError::UnsupportedSuite) => {
-            return core.counters.lost(DropReason::UnsupportedSuite);
+        Err(error) => {
+            core.counters.lost(match error {
+                OpenError::TooShort => DropReason::DatagramTooShort,
+                OpenError::UnsupportedSuite => DropReason::UnsupportedSuite,
+                OpenError::BadTag => DropReason::BadTag,
+            });
+            core.tallies.error(source, &peer.activity);
+            return;
         }
-        Err(OpenError::BadTag) => return core.counters.lost(DropReason::BadTag),
     }
     let Some(view) = PacketView::new(bytes) else {
         return;
@@ -194,6 +198,8 @@ fn packet<T: Tap, U: Udp>(
     // 6. A frame goes on, anything else is the node's.
     let is_frame = view.verb() == Some(Verb::Frame) && !view.is_compressed();
     if is_frame && frame(core, bytes, peer, snapshot, now) {
+        core.counters.packets_received.add(1);
+        core.tallies.received(source, &peer.activity);
         if direct && known_path.is_none() && core.unknown_paths.allows((source, path), now) {
             let pushed = core
                 .handover

@@ -29,6 +29,7 @@ mod inbound;
 mod mailbox;
 mod outbound;
 mod packet_ids;
+mod peer_tallies;
 mod reactor;
 mod reassembly;
 mod tap;

@@ -263,6 +263,8 @@ fn send<T: Tap, U: Udp>(
     for path in paths() {
         path.activity.sent.set(now);
     }
+    core.counters.packets_sent.add(1);
+    core.tallies.sent(peer.address, &peer.activity);
     peer.activity.frame_sent.set(now);
     member.activity.sent.set(now);
     Outcome::Queued

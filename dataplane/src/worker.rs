@@ -20,6 +20,7 @@ use crate::handover::HandoverSender;
 use crate::mailbox::WorkerCommand;
 use crate::outbound::Progress;
 use crate::packet_ids::PacketIds;
+use crate::peer_tallies::PeerTallies;
 use crate::reactor::{Reactor, Registration, Wake};
 use crate::reassembly::Reassembly;
 use crate::tap::{LinuxTap, Tap};
@@ -97,6 +98,7 @@ pub(crate) struct Core<T, U> {
     pub(crate) relayed_pairs: Throttle<(Address, Address)>,
     pub(crate) handover: HandoverSender,
     pub(crate) counters: Arc<CounterCells>,
+    pub(crate) tallies: PeerTallies,
     /// The link whose socket is full, and since when.
     blocked: Option<(LinkId, Instant)>,
 }
@@ -122,6 +124,7 @@ impl<T: Tap, U: Udp> Core<T, U> {
             relayed_pairs: Throttle::new(THROTTLE_SLOTS, THROTTLE_INTERVAL),
             handover,
             counters,
+            tallies: PeerTallies::default(),
             blocked: None,
         }
     }
@@ -151,6 +154,7 @@ impl<T: Tap, U: Udp> Core<T, U> {
                 self.flush(now);
             }
         }
+        self.tallies.flush();
         more
     }
 

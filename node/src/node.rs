@@ -198,7 +198,8 @@ impl Node {
             verb: verb.unwrap_or(Verb::Nop),
             payload: view.payload(),
         };
-        self.transport.count_received(incoming.packet[VERB_OFFSET]);
+        self.transport
+            .count_received(packet.source, incoming.packet[VERB_OFFSET]);
         match self.dispatch(now, &packet) {
             Handled::Done => self.transport.note_authentic(now, &packet, false),
             Handled::Trusted => {
@@ -254,7 +255,7 @@ impl Node {
 
     fn dispatch_ok(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
         let Ok((in_reply, body)) = InReply::decode(packet.payload) else {
-            self.transport.count_malformed();
+            self.transport.count_malformed_of(packet.source);
             return Handled::RateLimited;
         };
         if !self.transport.is_expected(in_reply.packet) {
@@ -282,7 +283,7 @@ impl Node {
         let decoded = InReply::decode(packet.payload)
             .and_then(|(in_reply, body)| Ok((in_reply, ErrorBody::decode(body)?)));
         let Ok((in_reply, error)) = decoded else {
-            self.transport.count_malformed();
+            self.transport.count_malformed_of(packet.source);
             return Handled::RateLimited;
         };
         self.transport.count_error(error.code);

@@ -116,6 +116,22 @@ impl Stamp {
     }
 }
 
+/// A number that several threads add to. Workers add sums of many packets at a time, as each addition moves the cache line.
+#[derive(Debug, Default)]
+pub struct Tally(AtomicU64);
+
+impl Tally {
+    /// Adds `count`.
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The sum so far.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What workers saw of a peer.
 #[derive(Debug, Default)]
 pub struct PeerActivity {
@@ -125,6 +141,12 @@ pub struct PeerActivity {
     pub frame_received: Stamp,
     /// A frame was sent to it.
     pub frame_sent: Stamp,
+    /// Authentic packets from it. Those that workers hand over are counted by the node.
+    pub packets_received: Tally,
+    /// Packets sealed for it.
+    pub packets_sent: Tally,
+    /// Packets in its name that were not authentic or could not be understood.
+    pub packet_errors: Tally,
 }
 
 /// What workers saw of a path.

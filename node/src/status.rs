@@ -61,6 +61,44 @@ pub struct PeerStatus {
     pub latency: Option<u32>,
     pub role: Role,
     pub paths: Vec<PathStatus>,
+    /// Latencies at the ping checks so far.
+    pub latencies: LatencyHistogram,
+    pub packets_received: u64,
+    pub packets_sent: u64,
+    pub packet_errors: u64,
+}
+
+/// How often a latency was in which range.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct LatencyHistogram {
+    counts: [u64; Self::BOUNDS.len() + 1],
+    sum: u64,
+}
+
+impl LatencyHistogram {
+    /// Upper bounds of the ranges, ms, inclusive; the last range has none (service specification G).
+    pub const BOUNDS: [u32; 10] = [1, 3, 6, 10, 30, 60, 100, 300, 600, 1000];
+
+    /// Takes in one latency, ms.
+    pub fn observe(&mut self, latency: u32) {
+        let range = Self::BOUNDS.partition_point(|bound| *bound < latency);
+        self.counts[range] += 1;
+        self.sum += u64::from(latency);
+    }
+
+    /// How many latencies were at most as high as each bound, and how many there were in all.
+    pub fn cumulative(&self) -> [u64; Self::BOUNDS.len() + 1] {
+        let mut sum = 0;
+        self.counts.map(|count| {
+            sum += count;
+            sum
+        })
+    }
+
+    /// The sum of all, ms.
+    pub const fn sum(&self) -> u64 {
+        self.sum
+    }
 }
 
 /// A direct path.
@@ -102,6 +140,16 @@ impl NetworkStatusCode {
     }
 }
 
+/// What the rules said to frames.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs, reason = "named by what happened")]
+pub struct FrameCounts {
+    pub received: u64,
+    pub receive_dropped: u64,
+    pub sent: u64,
+    pub send_dropped: u64,
+}
+
 /// What `/network` shows of the core.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "named as in the API")]
@@ -113,6 +161,23 @@ pub struct NetworkStatus {
     pub config: Option<NetworkConfig>,
     pub bridge: bool,
     pub groups: Vec<MulticastGroup>,
+    /// Frames that the node itself put through the rules; workers do most unicast.
+    pub frames: FrameCounts,
     /// AUTHENTICATION_REQUIRED only.
     pub authentication_url: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_of_latencies_are_inclusive() {
+        let mut histogram = LatencyHistogram::default();
+        for latency in [0, 1, 2, 3, 1000, 1001] {
+            histogram.observe(latency);
+        }
+        assert_eq!(histogram.cumulative(), [2, 4, 4, 4, 4, 4, 4, 4, 4, 5, 6]);
+        assert_eq!(histogram.sum(), 2007);
+    }
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use dataplane::{DropReason, WorkerCounters};
-use node::status::{NetworkStatus, NodeStatus, PeerStatus};
+use node::status::{LatencyHistogram, NetworkStatus, NodeStatus, PeerStatus};
 use protocol::NetworkId;
 
 /// `packet_type` and number of the verbs, in the reference's order.
@@ -66,8 +66,8 @@ pub fn render(sources: &Sources) -> String {
     data(&mut page, sources);
     networks(&mut page, sources);
     peers(&mut page, sources);
-    own(&mut page, sources);
     controller(&mut page, &sources.controller);
+    own(&mut page, sources);
     page.0
 }
 
@@ -93,13 +93,10 @@ impl Page {
 
 fn packets(page: &mut Page, sources: &Sources) {
     let counters = &sources.node.counters;
-    let frames = |count: fn(&dataplane::NetworkCounters) -> u64| {
-        let networks = sources.workers.iter().flat_map(|worker| &worker.networks);
-        networks.map(|(_, network)| count(network)).sum::<u64>()
-    };
+    let frames = |count: fn(&WorkerCounters) -> u64| sources.workers.iter().map(count).sum::<u64>();
     let directions = [
-        ("rx", &counters.received, frames(|network| network.received)),
-        ("tx", &counters.sent, frames(|network| network.sent)),
+        ("rx", &counters.received, frames(|w| w.packets_received)),
+        ("tx", &counters.sent, frames(|w| w.packets_sent)),
     ];
     page.family("zt_packet", "counter", "ZeroTier packet type counts");
     for (direction, by_verb, by_workers) in directions {
@@ -135,12 +132,11 @@ fn data(page: &mut Page, sources: &Sources) {
         "number of bytes ZeroTier has transmitted or received",
     );
     for (direction, bytes) in [("rx", received), ("tx", sent)] {
-        page.line(format_args!(
-            "zt_data{{direction=\"{direction}\",protocol=\"udp\"}} {bytes}"
-        ));
-        page.line(format_args!(
-            "zt_data{{direction=\"{direction}\",protocol=\"tcp\"}} 0"
-        ));
+        for (protocol, bytes) in [("udp", bytes), ("tcp", 0)] {
+            page.line(format_args!(
+                "zt_data{{direction=\"{direction}\",protocol=\"{protocol}\"}} {bytes}"
+            ));
+        }
     }
 }
 
@@ -152,6 +148,9 @@ fn networks(page: &mut Page, sources: &Sources) {
         "number of networks this instance is joined to",
         count,
     );
+    if sources.networks.is_empty() {
+        return;
+    }
     let name = "zt_network_multicast_groups_subscribed";
     page.family(
         name,
@@ -169,13 +168,17 @@ fn networks(page: &mut Page, sources: &Sources) {
         "number of incoming/outgoing packets per network",
     );
     for network in &sources.networks {
-        let id = network.network;
+        let (id, node) = (network.network, &network.frames);
         let sum = |count: fn(&dataplane::NetworkCounters) -> u64| sum_of(sources, id, count);
         let rows = [
-            ("no", "rx", sum(|n| n.receive_dropped)),
-            ("no", "tx", sum(|n| n.send_dropped)),
-            ("yes", "rx", sum(|n| n.received)),
-            ("yes", "tx", sum(|n| n.sent)),
+            ("no", "tx", node.send_dropped + sum(|n| n.send_dropped)),
+            ("yes", "tx", node.sent + sum(|n| n.sent)),
+            (
+                "no",
+                "rx",
+                node.receive_dropped + sum(|n| n.receive_dropped),
+            ),
+            ("yes", "rx", node.received + sum(|n| n.received)),
         ];
         for (accepted, direction, count) in rows {
             page.line(format_args!(
@@ -196,12 +199,21 @@ fn sum_of(
         .sum()
 }
 
+/// A family is only there once it has a row, as in the reference.
 fn peers(page: &mut Page, sources: &Sources) {
+    if sources.peers.is_empty() {
+        return;
+    }
+    let name = "zt_peer_latency";
+    page.family(name, "histogram", "peer latency (ms)");
+    for peer in &sources.peers {
+        latencies(page, name, peer);
+    }
     let name = "zt_peer_path_count";
     page.family(name, "gauge", "number of paths to peer");
     for peer in &sources.peers {
         let alive = peer.paths.iter().filter(|path| path.alive).count();
-        let rows = [("alive", alive), ("dead", peer.paths.len() - alive)];
+        let rows = [("dead", peer.paths.len() - alive), ("alive", alive)];
         for (status, count) in rows {
             page.line(format_args!(
                 "{name}{{node_id=\"{}\",status=\"{status}\"}} {count}",
@@ -209,6 +221,44 @@ fn peers(page: &mut Page, sources: &Sources) {
             ));
         }
     }
+    let name = "zt_peer_packets";
+    page.family(name, "counter", "number of packets to/from a peer");
+    for peer in &sources.peers {
+        for (direction, count) in [("tx", peer.packets_sent), ("rx", peer.packets_received)] {
+            page.line(format_args!(
+                "{name}{{direction=\"{direction}\",node_id=\"{}\"}} {count}",
+                peer.address
+            ));
+        }
+    }
+    let name = "zt_peer_packet_errors";
+    page.family(
+        name,
+        "counter",
+        "number of incoming packet errors from a peer",
+    );
+    for peer in &sources.peers {
+        page.line(format_args!(
+            "{name}{{node_id=\"{}\"}} {}",
+            peer.address, peer.packet_errors
+        ));
+    }
+}
+
+fn latencies(page: &mut Page, name: &str, peer: &PeerStatus) {
+    let (id, counts) = (peer.address, peer.latencies.cumulative());
+    let all = counts.last().copied().unwrap_or(0);
+    page.line(format_args!("{name}_count{{node_id=\"{id}\"}} {all}"));
+    let sum = peer.latencies.sum();
+    page.line(format_args!("{name}_sum{{node_id=\"{id}\"}} {sum}"));
+    for (bound, count) in LatencyHistogram::BOUNDS.iter().zip(counts) {
+        page.line(format_args!(
+            "{name}_bucket{{node_id=\"{id}\",le=\"{bound}\"}} {count}"
+        ));
+    }
+    page.line(format_args!(
+        "{name}_bucket{{node_id=\"{id}\",le=\"+Inf\"}} {all}"
+    ));
 }
 
 /// Families of our own.
@@ -246,78 +296,114 @@ fn own(page: &mut Page, sources: &Sources) {
 }
 
 fn controller(page: &mut Page, metrics: &controller::Metrics) {
-    let rows = [
-        ("controller_network_count", "gauge", metrics.network_count),
-        ("controller_member_count", "gauge", metrics.member_count),
-        (
-            "controller_network_change_count",
-            "counter",
-            metrics.network_change_count,
-        ),
-        (
-            "controller_member_change_count",
-            "counter",
-            metrics.member_change_count,
-        ),
-        (
-            "controller_member_auth_count",
-            "counter",
-            metrics.member_auth_count,
-        ),
-        (
-            "controller_member_deauth_count",
-            "counter",
-            metrics.member_deauth_count,
-        ),
-        ("controller_network_config_request_queue", "gauge", 0),
-        ("controller_sso_expiration_checks", "counter", 0),
-        ("controller_sso_timeouts", "counter", 0),
-        (
-            "controller_network_config_request",
-            "counter",
-            metrics.network_config_request,
-        ),
-        ("controller_network_config_request_threads", "gauge", 0),
-        (
-            "controller_db_get_network",
-            "counter",
-            metrics.db_get_network,
-        ),
-        (
-            "controller_db_get_network_and_member",
-            "counter",
-            metrics.db_get_network_and_member,
-        ),
-        (
-            "controller_db_get_networK_and_member_summary",
-            "counter",
-            metrics.db_get_network_and_member_summary,
-        ),
-        (
-            "controller_db_get_member_list",
-            "counter",
-            metrics.db_get_member_list,
-        ),
-        (
-            "controller_db_get_network_list",
-            "counter",
-            metrics.db_get_network_list,
-        ),
-        (
-            "controller_db_member_change",
-            "counter",
-            metrics.db_member_change,
-        ),
-        (
-            "controller_db_network_change",
-            "counter",
-            metrics.db_network_change,
-        ),
-    ];
-    for (name, kind, value) in rows {
-        let words = name.trim_start_matches("controller_").replace('_', " ");
-        page.single(name, kind, &format!("network controller: {words}"), value);
-    }
+    page.single(
+        "controller_network_count",
+        "gauge",
+        "number of networks the controller is serving",
+        metrics.network_count,
+    );
+    page.single(
+        "controller_member_count",
+        "gauge",
+        "number of network members the controller is serving",
+        metrics.member_count,
+    );
+    page.single(
+        "controller_network_change_count",
+        "counter",
+        "number of times a network configuration is changed",
+        metrics.network_change_count,
+    );
+    page.single(
+        "controller_member_change_count",
+        "counter",
+        "number of times a network member configuration is changed",
+        metrics.member_change_count,
+    );
+    page.single(
+        "controller_member_auth_count",
+        "counter",
+        "number of network member auths",
+        metrics.member_auth_count,
+    );
+    page.single(
+        "controller_member_deauth_count",
+        "counter",
+        "number of network member deauths",
+        metrics.member_deauth_count,
+    );
+    page.single(
+        "controller_network_config_request_queue",
+        "gauge",
+        "number of entries in the request queue for network configurations",
+        0,
+    );
+    page.single(
+        "controller_sso_expiration_checks",
+        "counter",
+        "number of sso expiration checks done",
+        0,
+    );
+    page.single(
+        "controller_sso_timeouts",
+        "counter",
+        "number of sso timeouts",
+        0,
+    );
+    page.single(
+        "controller_network_config_request",
+        "counter",
+        "count of config requests handled",
+        metrics.network_config_request,
+    );
+    page.single(
+        "controller_network_config_request_threads",
+        "gauge",
+        "number of active network config handling threads",
+        0,
+    );
+    page.single(
+        "controller_db_get_network",
+        "counter",
+        "counter",
+        metrics.db_get_network,
+    );
+    page.single(
+        "controller_db_get_network_and_member",
+        "counter",
+        "counter",
+        metrics.db_get_network_and_member,
+    );
+    page.single(
+        "controller_db_get_networK_and_member_summary",
+        "counter",
+        "counter",
+        metrics.db_get_network_and_member_summary,
+    );
+    page.single(
+        "controller_db_get_member_list",
+        "counter",
+        "counter",
+        metrics.db_get_member_list,
+    );
+    page.single(
+        "controller_db_get_network_list",
+        "counter",
+        "counter",
+        metrics.db_get_network_list,
+    );
+    page.single(
+        "controller_db_member_change",
+        "counter",
+        "counter",
+        metrics.db_member_change,
+    );
+    page.single(
+        "controller_db_network_change",
+        "counter",
+        "counter",
+        metrics.db_network_change,
+    );
 }
 
 #[cfg(test)]
@@ -327,6 +413,23 @@ mod tests {
     use rand::SeedableRng;
 
     use super::*;
+
+    fn peer() -> PeerStatus {
+        let mut latencies = LatencyHistogram::default();
+        latencies.observe(2);
+        latencies.observe(40);
+        PeerStatus {
+            address: protocol::Address::from_u64(0x5c_d0ba_70f5),
+            version: None,
+            latency: None,
+            role: node::status::Role::Leaf,
+            paths: vec![],
+            latencies,
+            packets_received: 5,
+            packets_sent: 6,
+            packet_errors: 1,
+        }
+    }
 
     fn sources() -> Sources {
         let identity = SecretIdentity::generate(&mut rand::rngs::StdRng::seed_from_u64(1));
@@ -340,6 +443,7 @@ mod tests {
         };
         let worker = WorkerCounters {
             bytes_sent: 100,
+            packets_received: 12,
             networks: vec![(id, network)],
             ..Default::default()
         };
@@ -359,9 +463,10 @@ mod tests {
                 config: None,
                 bridge: false,
                 groups: vec![],
+                frames: node::status::FrameCounts::default(),
                 authentication_url: None,
             }],
-            peers: vec![],
+            peers: vec![peer()],
             workers: vec![worker.clone(), worker],
             control: WorkerCounters {
                 bytes_sent: 7,
@@ -383,6 +488,14 @@ mod tests {
             "zt_data{direction=\"tx\",protocol=\"udp\"} 207",
             "zt_num_networks 1",
             "zt_network_packets{accepted=\"yes\",direction=\"rx\",network_id=\"4b3e5f84e842c20d\"} 24",
+            "zt_peer_latency_count{node_id=\"5cd0ba70f5\"} 2",
+            "zt_peer_latency_sum{node_id=\"5cd0ba70f5\"} 42",
+            "zt_peer_latency_bucket{node_id=\"5cd0ba70f5\",le=\"1\"} 0",
+            "zt_peer_latency_bucket{node_id=\"5cd0ba70f5\",le=\"3\"} 1",
+            "zt_peer_latency_bucket{node_id=\"5cd0ba70f5\",le=\"+Inf\"} 2",
+            "zt_peer_packets{direction=\"tx\",node_id=\"5cd0ba70f5\"} 6",
+            "zt_peer_packets{direction=\"rx\",node_id=\"5cd0ba70f5\"} 5",
+            "zt_peer_packet_errors{node_id=\"5cd0ba70f5\"} 1",
             "controller_db_get_networK_and_member_summary 0",
         ] {
             assert!(
@@ -390,6 +503,50 @@ mod tests {
                 "{line} is missing in\n{page}"
             );
         }
+    }
+
+    /// In the order of a page captured from 1.14.1.
+    #[test]
+    fn families_come_in_the_order_of_the_reference() {
+        let page = render(&sources());
+        let families = page.lines().filter_map(|line| {
+            let (name, kind) = line.strip_prefix("# TYPE ")?.split_once(' ')?;
+            Some((name, kind))
+        });
+        let families: Vec<_> = families
+            .filter(|(name, _)| !name.starts_with("hawser_"))
+            .collect();
+        let expected = [
+            ("zt_packet", "counter"),
+            ("zt_packet_error", "counter"),
+            ("zt_data", "counter"),
+            ("zt_num_networks", "gauge"),
+            ("zt_network_multicast_groups_subscribed", "gauge"),
+            ("zt_network_packets", "counter"),
+            ("zt_peer_latency", "histogram"),
+            ("zt_peer_path_count", "gauge"),
+            ("zt_peer_packets", "counter"),
+            ("zt_peer_packet_errors", "counter"),
+            ("controller_network_count", "gauge"),
+            ("controller_member_count", "gauge"),
+            ("controller_network_change_count", "counter"),
+            ("controller_member_change_count", "counter"),
+            ("controller_member_auth_count", "counter"),
+            ("controller_member_deauth_count", "counter"),
+            ("controller_network_config_request_queue", "gauge"),
+            ("controller_sso_expiration_checks", "counter"),
+            ("controller_sso_timeouts", "counter"),
+            ("controller_network_config_request", "counter"),
+            ("controller_network_config_request_threads", "gauge"),
+            ("controller_db_get_network", "counter"),
+            ("controller_db_get_network_and_member", "counter"),
+            ("controller_db_get_networK_and_member_summary", "counter"),
+            ("controller_db_get_member_list", "counter"),
+            ("controller_db_get_network_list", "counter"),
+            ("controller_db_member_change", "counter"),
+            ("controller_db_network_change", "counter"),
+        ];
+        assert_eq!(families, expected);
     }
 
     #[test]

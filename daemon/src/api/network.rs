@@ -125,6 +125,7 @@ mod tests {
             config,
             bridge: false,
             groups: vec![MulticastGroup::arp([10, 79, 50, 29].into())],
+            frames: node::status::FrameCounts::default(),
             authentication_url: None,
         }
     }

@@ -67,6 +67,10 @@ mod tests {
             version: Some((12, 1, 14, 1)),
             latency: Some(22),
             role: Role::Moon,
+            latencies: Default::default(),
+            packets_received: 0,
+            packets_sent: 0,
+            packet_errors: 0,
             paths: vec![PathStatus {
                 path: PathKey {
                     link: LinkId(6),
@@ -94,6 +98,10 @@ mod tests {
             version: None,
             latency: None,
             role: Role::Planet,
+            latencies: Default::default(),
+            packets_received: 0,
+            packets_sent: 0,
+            packet_errors: 0,
             paths: vec![],
         };
         let json = to_json(&peer, |_| 0);

@@ -41,6 +41,11 @@ impl FileStamp {
 impl Control {
     pub(super) async fn each_5_seconds(&mut self) {
         self.scan_ports().await;
+        self.write_metrics();
+    }
+
+    /// For collectors that read text files.
+    pub(super) fn write_metrics(&self) {
         let page = metrics::render(&self.metrics());
         if let Err(error) = self.home.write_volatile("metrics.prom", page.as_bytes()) {
             tracing::debug!("{error:#}");

@@ -59,6 +59,8 @@ impl Network {
             .policy
             .filter_inbound(source, remote, frame, random);
         let passes = self.carry_out(cx, &verdict, frame, &INBOUND);
+        self.frames.received += u64::from(passes);
+        self.frames.receive_dropped += u64::from(!passes);
         passes.then_some(verdict.action)
     }
 

@@ -35,7 +35,7 @@ use crate::frame::EthernetFrame;
 use crate::io::{Command, PortConfig};
 use crate::rules::NetworkPolicy;
 use crate::snapshot::NetworkEntry;
-use crate::status::{NetworkStatus, NetworkStatusCode};
+use crate::status::{FrameCounts, NetworkStatus, NetworkStatusCode};
 use crate::transport::{Handled, Received, Transport};
 
 use bridge::BridgeRoutes;
@@ -78,6 +78,7 @@ struct Network {
     last_request: Option<Instant>,
     port_failed: bool,
     reported_status: NetworkStatusCode,
+    frames: FrameCounts,
     reported_port: Option<PortConfig>,
     port_groups: BTreeSet<MulticastGroup>,
     port_addresses: Vec<IpPrefix>,

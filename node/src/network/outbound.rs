@@ -211,7 +211,10 @@ impl Network {
         frame: &EthernetFrame<'_>,
     ) -> bool {
         let verdict = self.verdict_out(cx, to, frame);
-        verdict.is_some_and(|verdict| self.carry_out(cx, &verdict, frame, &OUTBOUND))
+        let passes = verdict.is_some_and(|v| self.carry_out(cx, &v, frame, &OUTBOUND));
+        self.frames.sent += u64::from(passes);
+        self.frames.send_dropped += u64::from(!passes);
+        passes
     }
 
     /// Sends what a verdict asks for beside the frame itself; true if the frame may go on.

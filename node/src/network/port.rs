@@ -11,7 +11,7 @@ use super::bridge::BridgeRoutes;
 use super::config::Origin;
 use super::{Context, Network, Networks};
 use crate::io::{Output, PortChange, PortConfig, StateObject};
-use crate::status::NetworkStatusCode;
+use crate::status::{FrameCounts, NetworkStatusCode};
 use crate::transport::{NetworkFacts, Transport};
 
 /// The content of a network's file while there is no configuration (protocol specification 20.2).
@@ -94,6 +94,7 @@ impl Network {
             last_request: None,
             port_failed: false,
             reported_status: NetworkStatusCode::RequestingConfiguration,
+            frames: FrameCounts::default(),
             reported_port: None,
             port_groups: BTreeSet::new(),
             port_addresses: Vec::new(),

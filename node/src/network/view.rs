@@ -71,6 +71,7 @@ impl Network {
             bridge: self.is_active_bridge(),
             config,
             groups: self.groups().into_iter().collect(),
+            frames: self.frames,
             authentication_url: match &self.refusal {
                 Some(Refusal::AuthenticationRequired { url }) => url.clone(),
                 _ => None,

@@ -10,6 +10,7 @@ use protocol::{Address, Identity, Instant, SecretIdentity, SessionKeys, Suite, V
 
 use crate::io::PathKey;
 use crate::snapshot::PeerActivity;
+use crate::status::LatencyHistogram;
 use crate::timers::{self, within};
 use path::{LATENCY_UNKNOWN, PathTable, PeerPath};
 
@@ -39,6 +40,7 @@ pub(crate) struct Peer {
     pub(crate) paths: Vec<PeerPath>,
     /// When it was heard; workers write here too.
     pub(crate) activity: Arc<PeerActivity>,
+    pub(crate) latencies: LatencyHistogram,
     pub(crate) created: Instant,
     pub(crate) last_nontrivial: Option<Instant>,
     pub(crate) last_trust: Option<Instant>,
@@ -67,6 +69,7 @@ impl Peer {
             version: None,
             paths: Vec::new(),
             activity: Arc::default(),
+            latencies: LatencyHistogram::default(),
             created: now,
             last_nontrivial: None,
             last_trust: None,

@@ -47,6 +47,7 @@ impl Transport {
         peer.keys.mask_hello_section(id, &mut packet[masked_from..]);
         let id = peer.keys.seal(&mut packet, Suite::Poly1305);
         self.expected.register(id);
+        peer.activity.packets_sent.add(1);
         self.counters.sent[Verb::Hello as usize] += 1;
         let link = link.filter(|_| self.low_bandwidth());
         self.output(Output::Transmit(Transmit {
@@ -76,6 +77,7 @@ impl Transport {
             Some(peer) if peer.identity == hello.identity => {
                 if peer.keys.open(&mut packet).is_err() {
                     self.counters.bad_tag += 1;
+                    peer.activity.packet_errors.add(1);
                     return;
                 }
             }
@@ -100,7 +102,7 @@ impl Transport {
                 self.insert_peer(now, peer);
             }
         }
-        self.counters.received[Verb::Hello as usize] += 1;
+        self.count_received(source, Verb::Hello as u8);
         let received = Received {
             path,
             source,
@@ -172,7 +174,7 @@ impl Transport {
             };
             peer.keys.mask_hello_section(packet.id, &mut section);
             let Ok(listed) = Hello::decode_moons(&section) else {
-                self.counters.malformed += 1;
+                self.count_malformed_of(source);
                 return;
             };
             moons = listed;
@@ -206,7 +208,7 @@ impl Transport {
         body: &[u8],
     ) -> Handled {
         let Ok(ok) = OkHello::decode(body) else {
-            self.counters.malformed += 1;
+            self.count_malformed_of(packet.source);
             return Handled::RateLimited;
         };
         if ok.protocol_version < MIN_PROTOCOL_VERSION {

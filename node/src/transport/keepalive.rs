@@ -8,6 +8,7 @@ use protocol::{Address, Identity, Instant};
 use super::Transport;
 use crate::io::{Config, Event, Link, LinkId, PathKey, StateObject};
 use crate::limits::{MAX_MAPPED_ADDRESSES, MAX_PATHS_PER_PEER};
+use crate::peer::path::LATENCY_UNKNOWN;
 use crate::physical::Settings;
 use crate::timers::{self, due, within};
 
@@ -121,6 +122,11 @@ impl Transport {
         let Some(peer) = self.peers.get_mut(&address) else {
             return sent;
         };
+        if let Some(latency) = peer.latency(now, &self.paths)
+            && latency != LATENCY_UNKNOWN
+        {
+            peer.latencies.observe(latency);
+        }
         let full = due(peer.last_full_hello, now, timers::FULL_HELLO);
         if full {
             peer.last_full_hello = Some(now);

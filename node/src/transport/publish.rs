@@ -144,6 +144,10 @@ impl Transport {
                     latency: paths.iter().find(|p| p.preferred).and_then(|p| p.latency),
                     role: self.roots.role(peer.address()),
                     paths,
+                    latencies: peer.latencies,
+                    packets_received: peer.activity.packets_received.get(),
+                    packets_sent: peer.activity.packets_sent.get(),
+                    packet_errors: peer.activity.packet_errors.get(),
                 }
             })
             .collect()

@@ -126,6 +126,7 @@ impl Transport {
                 let ip = incoming.path.remote.ip();
                 if !self.settings.is_trusted(ip, view.trusted_path_id()) {
                     self.counters.bad_tag += 1;
+                    self.count_peer_error(source);
                     return None;
                 }
                 true
@@ -142,10 +143,12 @@ impl Transport {
                 Ok(()) => {}
                 Err(OpenError::BadTag | OpenError::UnsupportedSuite) => {
                     self.counters.bad_tag += 1;
+                    peer.activity.packet_errors.add(1);
                     return None;
                 }
                 Err(OpenError::TooShort) => {
                     self.counters.malformed += 1;
+                    peer.activity.packet_errors.add(1);
                     return None;
                 }
             }
@@ -155,8 +158,11 @@ impl Transport {
     }
 
     fn decompress(&mut self, incoming: &mut Incoming) -> bool {
+        let source = PacketView::new(&incoming.packet).map(PacketView::source);
         let good = packet::decompress(&mut incoming.packet).is_ok();
-        self.counters.malformed += u64::from(!good);
+        if let (Some(source), false) = (source, good) {
+            self.count_malformed_of(source);
+        }
         good
     }
 

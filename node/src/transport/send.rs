@@ -107,6 +107,7 @@ impl Transport {
         let verb = usize::from(packet[PAYLOAD_OFFSET - 1] & 0x1f);
         self.counters.sent[verb] += 1;
         let peer = self.peers.get(&to)?;
+        peer.activity.packets_sent.add(1);
         if let Some(trusted_path_id) = trusted {
             seal_trusted(packet, trusted_path_id);
             return PacketView::new(packet).map(PacketView::id);

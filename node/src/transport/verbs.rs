@@ -25,7 +25,7 @@ impl Transport {
             peer.last_whois_answered = Some(now);
         }
         let Ok(addresses) = verb::decode_whois(packet.payload) else {
-            self.counters.malformed += 1;
+            self.count_malformed_of(packet.source);
             return Handled::Done;
         };
         let mut body = Vec::new();
@@ -53,7 +53,7 @@ impl Transport {
             Ok(identity) => {
                 self.add_peer(now, identity);
             }
-            Err(_) => self.counters.malformed += 1,
+            Err(_) => self.count_malformed_of(packet.source),
         }
     }
 
@@ -75,7 +75,7 @@ impl Transport {
             return;
         }
         let Ok(rendezvous) = Rendezvous::decode(packet.payload) else {
-            self.counters.malformed += 1;
+            self.count_malformed_of(packet.source);
             return;
         };
         let (peer, to) = (rendezvous.peer, rendezvous.endpoint);
@@ -119,12 +119,28 @@ impl Transport {
     }
 
     /// Counts a packet that was opened.
-    pub(crate) fn count_received(&mut self, verb_number: u8) {
+    pub(crate) fn count_received(&mut self, source: Address, verb_number: u8) {
         self.counters.received[usize::from(verb_number & 0x1f)] += 1;
+        if let Some(peer) = self.peers.get(&source) {
+            peer.activity.packets_received.add(1);
+        }
+    }
+
+    /// Counts a frame that could not be understood.
+    pub(crate) fn count_malformed(&mut self) {
+        self.counters.malformed += 1;
     }
 
     /// Counts a packet that could not be understood.
-    pub(crate) fn count_malformed(&mut self) {
+    pub(crate) fn count_malformed_of(&mut self, source: Address) {
         self.counters.malformed += 1;
+        self.count_peer_error(source);
+    }
+
+    /// Counts a packet in a peer's name that is of no use.
+    pub(super) fn count_peer_error(&self, source: Address) {
+        if let Some(peer) = self.peers.get(&source) {
+            peer.activity.packet_errors.add(1);
+        }
     }
 }
