@@ -45,8 +45,10 @@ pub struct Arguments {
 /// How long a node may take to join, and a pair to find a direct path.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Set by SIGINT and SIGTERM.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Everything is done and keeps running until Ctrl-C, which is then the orderly end.
+static KEEPING: AtomicBool = AtomicBool::new(false);
+/// Ctrl-C or SIGTERM came while keeping.
+static ENOUGH: AtomicBool = AtomicBool::new(false);
 
 /// Runs the lab; `arguments` follow the word `lab`. Returns the exit code.
 pub fn run(arguments: &[String]) -> i32 {
@@ -68,6 +70,7 @@ pub fn run(arguments: &[String]) -> i32 {
 }
 
 fn enter_and_show(arguments: &Arguments) -> io::Result<i32> {
+    check_tap_device()?;
     // Before the namespaces: a build may want to fetch, and inside there is no route out.
     let daemon = daemon_program()?;
     match sandbox::enter().map_err(io::Error::other)? {
@@ -106,7 +109,8 @@ fn daemon_program() -> io::Result<PathBuf> {
     }
 }
 
-/// Ctrl-C and SIGTERM end the lab in order. As process 1 of its namespace it would otherwise not even notice them.
+/// Ctrl-C and SIGTERM end the lab at once: with process 1 of the namespace all else goes. (As process 1 it would otherwise
+/// not even notice them.)
 fn watch_signals() -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -122,28 +126,41 @@ fn watch_signals() -> io::Result<()> {
                 ) else {
                     return;
                 };
-                tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
-                INTERRUPTED.store(true, Ordering::Relaxed);
-                // A second one, or ten seconds without an end: leave; the kernel removes what is left.
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                    () = tokio::time::sleep(Duration::from_secs(10)) => {}
+                loop {
+                    tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }
+                    if !KEEPING.load(Ordering::Relaxed) || ENOUGH.swap(true, Ordering::Relaxed) {
+                        eprintln!("\nhawser lab: interrupted; everything is removed");
+                        std::process::exit(130);
+                    }
                 }
-                std::process::exit(130);
             });
         })?;
     Ok(())
 }
 
-fn check_interrupt() -> io::Result<()> {
-    if INTERRUPTED.load(Ordering::Relaxed) {
-        return Err(io::Error::new(
-            io::ErrorKind::Interrupted,
-            "interrupted; everything is removed",
-        ));
+/// Daemons need a TAP device, and whether we may open it depends on the machine alone.
+fn check_tap_device() -> io::Result<()> {
+    const DEVICE: &str = "/dev/net/tun";
+    match std::fs::File::options().read(true).write(true).open(DEVICE) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            Err(io::Error::other(format!(
+                "no right to open {DEVICE} ({error}): run this as root, or let everyone open it, as most systems do: \
+             chmod 666 {DEVICE}"
+            )))
+        }
+        Err(error) => Err(io::Error::other(format!(
+            "{DEVICE} cannot be opened ({error}): load the kernel module with `modprobe tun`"
+        ))),
     }
-    Ok(())
+}
+
+/// Prints at once. A reader who has gone (`| head`) is no reason to stop the lab.
+fn say(text: &str) {
+    let mut output = io::stdout().lock();
+    let _nobody_reads = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
 }
 
 /// Prints steps as they begin and end, unless JSON was asked for.
@@ -154,16 +171,17 @@ struct Story {
 
 impl Story {
     fn step<T>(&self, what: &str, work: impl FnOnce() -> io::Result<(T, String)>) -> io::Result<T> {
-        check_interrupt()?;
         if !self.quiet {
-            print!("{:6.1} s  {what} … ", self.start.elapsed().as_secs_f64());
-            io::stdout().flush()?;
+            say(&format!(
+                "{:6.1} s  {what} … ",
+                self.start.elapsed().as_secs_f64()
+            ));
         }
         let result = work();
         if !self.quiet {
             match &result {
-                Ok((_, outcome)) => println!("{outcome}"),
-                Err(_) => println!("failed"),
+                Ok((_, outcome)) => say(&format!("{outcome}\n")),
+                Err(_) => say("failed\n"),
             }
         }
         result.map(|(value, _)| value)
@@ -208,9 +226,9 @@ fn show(arguments: &Arguments, daemon: &Path, folder: PathBuf) -> io::Result<()>
     });
     let report = result?;
     if arguments.json {
-        println!("{}", report.to_json());
+        say(&format!("{}\n", report.to_json()));
     } else {
-        println!("\n{report}");
+        say(&format!("\n{report}\n"));
     }
     match stopped?.first() {
         None => Ok(()),
@@ -290,7 +308,6 @@ fn ping_until_answered(
     let host = lab.members[0].host();
     let start = Instant::now();
     loop {
-        check_interrupt()?;
         let first = host.run(move || traffic::ping(address, 1, Duration::from_secs(1)))??;
         if !first.round_trips.is_empty() {
             break;
@@ -307,21 +324,18 @@ fn ping_until_answered(
 }
 
 fn keep(lab: &Lab) -> io::Result<()> {
-    println!(
-        "\nEverything keeps running until Ctrl-C. To look around as root, from another terminal:"
+    say(
+        "\nEverything keeps running until Ctrl-C. To look around as root, from another terminal:\n  \
+         pgrep -x hawserd          # then, for the one of interest:\n  \
+         nsenter --all --target PID sh\n",
     );
-    println!("  pgrep -x hawserd          # then, for the one of interest:");
-    println!("  nsenter --all --target PID sh");
     for daemon in [&lab.root, &lab.controller].into_iter().chain(&lab.members) {
-        println!(
-            "  {:<12} home {}",
-            daemon.host().name(),
-            daemon.home().display()
-        );
+        let (name, home) = (daemon.host().name(), daemon.home().display());
+        say(&format!("  {name:<12} home {home}\n"));
     }
-    while !INTERRUPTED.load(Ordering::Relaxed) {
+    KEEPING.store(true, Ordering::Relaxed);
+    while !ENOUGH.load(Ordering::Relaxed) {
         std::thread::sleep(Duration::from_millis(100));
     }
-    INTERRUPTED.store(false, Ordering::Relaxed);
     Ok(())
 }
