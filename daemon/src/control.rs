@@ -352,6 +352,7 @@ impl Control {
                 tracing::error!(address = %self.identity.address(), "another node has this address");
                 self.collided = true;
             }
+            Event::Bond { event, .. } => tracing::info!("{event}"),
         }
     }
 

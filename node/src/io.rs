@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bond::{BondEvent, BondSettings, LinkEvent};
 use protocol::network_config::NetworkConfig;
 use protocol::verb::ErrorCode;
 use protocol::world::World;
@@ -173,6 +174,15 @@ pub enum Command {
         /// What.
         revocation: Box<protocol::credential::Revocation>,
     },
+    /// `settings` of local.conf: which peers are bonded, and how. Roots never are.
+    SetBonding(Arc<BondSettings>),
+    /// What the operating system says of an interface: carrier and address are there, or one of them is gone.
+    LinkState {
+        /// Name as in [`Link::interface`].
+        interface: String,
+        /// What happened.
+        event: LinkEvent,
+    },
     /// The embedded controller knows `member` as authorised on `network` (protocol specification 7.10: 180 s).
     MemberAuthorised {
         /// Which network.
@@ -311,7 +321,7 @@ pub enum StateObject {
 }
 
 /// News.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 #[allow(missing_docs, reason = "named by their type")]
 pub enum Event {
     /// Some upstream was heard from, or none any more.
@@ -330,4 +340,9 @@ pub enum Event {
     },
     /// An upstream says that another node has our address: the identity must be replaced.
     IdentityCollision,
+    /// A bond has something to say.
+    Bond {
+        peer: Address,
+        event: Box<BondEvent>,
+    },
 }

@@ -143,6 +143,29 @@ impl Node {
         self.transport.peer_cache()
     }
 
+    /// Carries out an operator's order for the bond with `peer`; the text is for the operator. As after [`Node::handle`],
+    /// call [`Node::poll`] afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What stands in the way, as text: there is no such bond, or it refuses.
+    pub fn bond_command(
+        &mut self,
+        now: Instant,
+        peer: protocol::Address,
+        command: bond::Command,
+    ) -> Result<String, String> {
+        let now = now.max(self.now);
+        let answer = self.transport.bond_command(now, peer, command);
+        self.handle(now, Input::Tick);
+        answer
+    }
+
+    /// For the API, by peer. Peers that are not bonded, or have no path yet, are not in it.
+    pub fn bonds(&self, now: Instant) -> Vec<bond::BondStatus> {
+        self.transport.bond_status(now)
+    }
+
     fn command(&mut self, now: Instant, command: Command) {
         match command {
             Command::SetLinks(links) => {
@@ -165,6 +188,10 @@ impl Node {
                 endpoints,
             } => self.transport.load_peer(now, identity, endpoints),
             Command::Configure(config) => self.transport.configure(*config),
+            Command::SetBonding(settings) => self.transport.set_bonding(now, settings),
+            Command::LinkState { interface, event } => {
+                self.transport.note_link_state(now, &interface, event);
+            }
             Command::SetMappedAddresses(mapped) => self.transport.set_mapped(mapped),
             command @ (Command::Join { .. }
             | Command::Leave(_)

@@ -1,6 +1,7 @@
 //! VL1 as VL2 uses it: peers, paths, upstreams, sending. Owned by [`crate::Node`] beside the networks, so that both
 //! halves can be borrowed at once.
 
+mod bonds;
 mod direct_paths;
 mod hello;
 mod keepalive;
@@ -91,6 +92,7 @@ pub(crate) struct Transport {
     roots: Roots,
     peers: BTreeMap<Address, Peer>,
     paths: PathTable,
+    bonds: bonds::Bonds,
 
     expected: ExpectedReplies,
     whois: WhoisGate,
@@ -138,6 +140,7 @@ impl Transport {
             roots,
             peers: BTreeMap::new(),
             paths: PathTable::default(),
+            bonds: bonds::Bonds::default(),
             expected: ExpectedReplies::new(),
             whois: WhoisGate::default(),
             transmit_queue: WaitQueue::default(),
