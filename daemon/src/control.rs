@@ -3,6 +3,7 @@
 
 mod operator;
 mod periodic;
+mod sleep_watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,7 +18,7 @@ use node::io::{Command, Config, ControllerRequest, Event, PortChange, StateObjec
 use node::{Input, Node, Output};
 use protocol::{Instant, NetworkId, SecretIdentity, WallClock};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep, sleep_until};
 
 use crate::api::access::Access;
 use crate::api::router;
@@ -29,6 +30,7 @@ use crate::os::links::Links;
 use crate::os::ports::Ports;
 
 pub use periodic::RANDOM_PORTS;
+use sleep_watch::{SleepWatch, since_boot};
 
 /// The shortest wait of the loop, so that a node with a deadline in the past cannot starve the API.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
@@ -163,7 +165,12 @@ impl Control {
         let mut every_10s = ticker(Duration::from_secs(10));
         let mut every_30s = ticker(Duration::from_secs(30));
         let mut watching = true;
+        let mut changed_at = None;
+        let mut sleep_watch = SleepWatch::new(since_boot());
         while !self.collided {
+            if sleep_watch.has_slept(since_boot()) {
+                self.wake_up().await;
+            }
             let until_deadline = self.deadline.duration_since(self.clock.now());
             let wait = until_deadline.clamp(SHORTEST_WAIT, LONGEST_WAIT);
             tokio::select! {
@@ -176,12 +183,15 @@ impl Control {
                 }
                 change = changes.recv(), if watching => match change {
                     Some(()) => {
-                        sleep(SETTLE).await;
-                        self.rescan_links().await;
-                        self.scan_ports().await;
+                        changed_at.get_or_insert_with(TokioInstant::now);
                     }
                     None => watching = false,
                 },
+                () = settled(changed_at), if changed_at.is_some() => {
+                    changed_at = None;
+                    self.rescan_links().await;
+                    self.scan_ports().await;
+                }
                 _ = every_5s.tick() => self.each_5_seconds().await,
                 _ = every_10s.tick() => self.each_10_seconds().await,
                 _ = every_30s.tick() => self.each_30_seconds().await,
@@ -431,6 +441,13 @@ fn collect(node: &mut Node, outputs: &mut Vec<Output>) -> Instant {
             Output::Timeout(deadline) => return deadline,
             output => outputs.push(output),
         }
+    }
+}
+
+/// When changes have gathered for long enough.
+async fn settled(since: Option<TokioInstant>) {
+    if let Some(since) = since {
+        sleep_until(since + SETTLE).await;
     }
 }
 

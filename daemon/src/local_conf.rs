@@ -12,8 +12,12 @@ use serde_json::{Map, Value};
 
 pub use scalar::{boolean, integer, text};
 
+use crate::home::Home;
+
 /// The file's name.
 pub const FILE: &str = "local.conf";
+/// Trusted paths as old releases kept them (service specification A.5).
+const TRUSTED_PATHS: &str = "trustedpaths";
 /// At most this many entries of `physical` count.
 const MAX_PHYSICAL: usize = 32;
 /// Where TCP tunnels go unless configured otherwise.
@@ -113,6 +117,60 @@ impl Default for Settings {
 }
 
 impl LocalConf {
+    /// Reads the file of a home, and the trusted paths of old releases beside it.
+    pub fn load(home: &Home) -> Result<Self> {
+        let content = home.read(FILE)?.unwrap_or_default();
+        let mut conf =
+            Self::parse(&content).with_context(|| format!("{}", home.path(FILE).display()))?;
+        let legacy = home.read(TRUSTED_PATHS).unwrap_or_else(|error| {
+            conf.warnings.push(format!("{error:#}"));
+            None
+        });
+        if let Some(legacy) = legacy {
+            conf.add_trusted_paths(&String::from_utf8_lossy(&legacy));
+        }
+        Ok(conf)
+    }
+
+    /// Adds lines `id=network/bits`, where the id is hexadecimal, to `physical`, which has the last word.
+    fn add_trusted_paths(&mut self, text: &str) {
+        self.warnings.push(format!(
+            "the file {TRUSTED_PATHS} is obsolete: put trustedPathId into \"physical\" instead"
+        ));
+        for line in text.lines().map(str::trim) {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let entry = line.split_once('=').and_then(|(id, network)| {
+                let id = u64::from_str_radix(id.trim(), 16)
+                    .ok()
+                    .filter(|id| *id != 0)?;
+                Some((id, prefix(network)?))
+            });
+            let Some((id, network)) = entry else {
+                self.warnings
+                    .push(format!("{TRUSTED_PATHS}: {line:?} not understood, ignored"));
+                continue;
+            };
+            let physical = &mut self.core.physical;
+            if physical.iter().any(|entry| entry.network == network) {
+                continue;
+            }
+            if physical.len() == MAX_PHYSICAL {
+                self.warnings
+                    .push(format!("{TRUSTED_PATHS}: only 32 physical networks count"));
+                break;
+            }
+            physical.push(PhysicalNetwork {
+                network,
+                blacklist: false,
+                trusted_path_id: Some(id),
+                mtu: None,
+            });
+        }
+        self.core.physical.sort_by_key(|entry| entry.network);
+    }
+
     /// Reads the file's content. Nothing but white space counts as absent.
     pub fn parse(content: &[u8]) -> Result<Self> {
         if content.trim_ascii().is_empty() {
@@ -416,6 +474,26 @@ mod tests {
             conf.warnings,
             ["physical.nonsense: not understood, ignored"]
         );
+    }
+
+    #[test]
+    fn trusted_paths_of_old_releases_are_merged() {
+        let mut conf = parse(r#"{"physical":{"10.1.0.0/16":{"trustedPathId":7}}}"#);
+        conf.add_trusted_paths("# old\n\n1f=10.2.0.0/16\n2=10.1.0.0/16\n0=10.3.0.0/16\nx=y\n");
+        let found: Vec<_> = conf
+            .core
+            .physical
+            .iter()
+            .map(|entry| (entry.network.to_string(), entry.trusted_path_id))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("10.1.0.0/16".to_owned(), Some(7)),
+                ("10.2.0.0/16".to_owned(), Some(0x1f))
+            ]
+        );
+        assert_eq!(conf.warnings.len(), 3, "{:?}", conf.warnings);
     }
 
     #[test]

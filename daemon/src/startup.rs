@@ -168,9 +168,7 @@ fn run_once(options: &Options, home: Home) -> Result<Outcome> {
 }
 
 fn read_conf(home: &Home) -> Result<LocalConf> {
-    let content = home.read(local_conf::FILE)?.unwrap_or_default();
-    let path = home.path(local_conf::FILE);
-    let conf = LocalConf::parse(&content).with_context(|| format!("{}", path.display()))?;
+    let conf = LocalConf::load(home)?;
     for warning in &conf.warnings {
         tracing::warn!("{}: {warning}", local_conf::FILE);
     }

@@ -1,7 +1,9 @@
 //! The real daemon in namespaces: every role is hawserd, devices and sockets are the kernel's.
 
+mod adversity;
 mod bad_input;
 mod lifecycle;
+mod local_conf;
 
 use std::process::ExitCode;
 
@@ -11,6 +13,8 @@ fn main() -> ExitCode {
     let scenarios: Vec<Scenario> = lifecycle::scenarios()
         .into_iter()
         .chain(bad_input::scenarios())
+        .chain(adversity::scenarios())
+        .chain(local_conf::scenarios())
         .collect();
     runner::run(&scenarios, None)
 }

@@ -53,12 +53,7 @@ impl Control {
     }
 
     pub(super) async fn each_10_seconds(&mut self) {
-        let now = self.clock.now();
-        let system = system_millis();
-        if self.wall.at(now).abs_diff(system) > CLOCK_TOLERANCE_MS {
-            self.wall = WallClock::new(now, system);
-            self.command(Command::SetWallClock(self.wall)).await;
-        }
+        self.check_clock().await;
         let stamp = FileStamp::of(&self.home.path(local_conf::FILE));
         if stamp != self.conf_seen {
             self.reload_conf().await;
@@ -67,16 +62,42 @@ impl Control {
 
     pub(super) async fn each_30_seconds(&mut self) {
         let now = self.clock.now();
-        let settings = &self.conf.settings;
-        let free_choice = settings.allow_secondary_port && settings.secondary_port == 0;
-        if !self.online && free_choice && now.duration_since(self.offline_since) > PATIENCE_OFFLINE
-        {
-            self.secondary_port = Some(rand::rng().random_range(RANDOM_PORTS));
+        if !self.online && now.duration_since(self.offline_since) > PATIENCE_OFFLINE {
+            self.change_secondary_port("offline for long");
             self.offline_since = now;
         }
         self.rescan_links().await;
         self.dirty_ports.extend(self.ports.networks());
         self.settle().await;
+    }
+
+    /// The machine slept, or this process did: addresses, clock and the state of NAT routers may be others by now.
+    pub(super) async fn wake_up(&mut self) {
+        tracing::info!("woken from sleep, looking at clock, addresses and ports again");
+        self.change_secondary_port("woken from sleep");
+        self.check_clock().await;
+        self.rescan_links().await;
+        self.dirty_ports.extend(self.ports.networks());
+        self.settle().await;
+    }
+
+    /// A NAT router may hold a useless mapping for the old port. Links follow at the next scan.
+    fn change_secondary_port(&mut self, reason: &str) {
+        // Whether there is one at all was settled at the start.
+        if self.secondary_port.is_some() && self.conf.settings.secondary_port == 0 {
+            let port = rand::rng().random_range(RANDOM_PORTS);
+            tracing::info!(port, reason, "another secondary port");
+            self.secondary_port = Some(port);
+        }
+    }
+
+    async fn check_clock(&mut self) {
+        let now = self.clock.now();
+        let system = system_millis();
+        if self.wall.at(now).abs_diff(system) > CLOCK_TOLERANCE_MS {
+            self.wall = WallClock::new(now, system);
+            self.command(Command::SetWallClock(self.wall)).await;
+        }
     }
 
     /// Opens and closes sockets as the machine's addresses want it.
@@ -128,16 +149,10 @@ impl Control {
     /// operator off.
     pub(super) async fn reload_conf(&mut self) {
         self.conf_seen = FileStamp::of(&self.home.path(local_conf::FILE));
-        let content = self.home.read(local_conf::FILE);
-        let parsed = content.and_then(|content| LocalConf::parse(&content.unwrap_or_default()));
-        let conf = match parsed {
+        let conf = match LocalConf::load(&self.home) {
             Ok(conf) => conf,
             Err(error) => {
-                let path = self.home.path(local_conf::FILE);
-                tracing::error!(
-                    "{}: {error:#}; the settings stay as they were",
-                    path.display()
-                );
+                tracing::error!("{error:#}; the settings stay as they were");
                 return;
             }
         };
