@@ -150,13 +150,124 @@ fn files_of_the_reference_are_taken_over() {
     let networks = load();
     assert_eq!(networks[0].record, record(6, "newer"));
     assert_eq!(networks[0].members, [(M, record(3, "edited"))]);
-    // Older files and missing ones are brought up to date.
+    // Older files are brought up to date, and missing ones if it is not known that there were any.
     write(None, &text(&record(2, "older")));
     fs::remove_file(json_file(&directory, Some(M))).unwrap();
+    fs::remove_file(directory.join(mirror::MARKER)).unwrap();
     assert_eq!(load(), networks);
     let content = fs::read_to_string(json_file(&directory, None)).unwrap();
     assert_eq!(content, text(&record(6, "newer")));
     assert!(json_file(&directory, Some(M)).exists());
+}
+
+/// A directory with network A, its members M and N, and network B.
+fn mirrored(name: &str) -> std::path::PathBuf {
+    let directory = scratch_directory(name);
+    let mut store = open_directory(&directory).unwrap();
+    store.load().unwrap();
+    store.put_network(A, &record(3, "a")).unwrap();
+    store.put_member(A, M, &record(1, "m")).unwrap();
+    store.put_member(A, N, &record(1, "n")).unwrap();
+    store.put_network(B, &record(1, "b")).unwrap();
+    directory
+}
+
+fn reload(directory: &Path) -> Vec<StoredNetwork> {
+    let loaded = open_directory(directory).unwrap().load().unwrap();
+    // What was decided at the first start is no other at the second.
+    assert_eq!(open_directory(directory).unwrap().load().unwrap(), loaded);
+    loaded
+}
+
+#[test]
+fn what_the_reference_deleted_stays_deleted() {
+    let directory = mirrored("deleted");
+    assert_eq!(reload(&directory).len(), 2);
+    fs::remove_file(json_file(&directory, Some(M))).unwrap();
+    let [_, a] = &reload(&directory)[..] else {
+        panic!("both networks are there")
+    };
+    assert_eq!(a.members, [(N, record(1, "n"))]);
+    fs::remove_file(json_file(&directory, None)).unwrap();
+    fs::remove_dir_all(directory.join(format!("network/{A}"))).unwrap();
+    let [b] = &reload(&directory)[..] else {
+        panic!("only network B is left")
+    };
+    assert_eq!(b.id, B);
+    fs::remove_file(directory.join(format!("network/{B}.json"))).unwrap();
+    assert_eq!(reload(&directory), []);
+}
+
+#[test]
+fn a_network_made_again_under_the_same_id_has_no_old_members() {
+    let directory = mirrored("again");
+    fs::remove_dir_all(directory.join(format!("network/{A}"))).unwrap();
+    let mut again = record(1, "made again");
+    again.insert("creationTime".to_owned(), json!(7));
+    fs::write(json_file(&directory, None), text(&again)).unwrap();
+    let [_, a] = &reload(&directory)[..] else {
+        panic!("both networks are there")
+    };
+    assert_eq!((&a.record, &a.members[..]), (&again, &[][..]));
+}
+
+#[test]
+fn lost_directories_are_restored() {
+    let directory = mirrored("lost");
+    let everything = reload(&directory);
+    fs::remove_dir_all(directory.join(format!("network/{A}/member"))).unwrap();
+    assert_eq!(reload(&directory), everything);
+    fs::remove_dir_all(directory.join("network")).unwrap();
+    assert_eq!(reload(&directory), everything);
+    assert!(json_file(&directory, Some(N)).exists());
+}
+
+#[test]
+fn records_whose_files_could_not_be_written_are_no_deletions() {
+    let directory = mirrored("unwritable");
+    let mut store = open_directory(&directory).unwrap();
+    store.load().unwrap();
+    // A file in the place of the directory that the new member's file needs.
+    let in_the_way = directory.join(format!("network/{B}"));
+    fs::write(&in_the_way, "").unwrap();
+    store.put_member(B, M, &record(1, "m")).unwrap();
+    assert!(!directory.join(mirror::MARKER).exists());
+    drop(store);
+    fs::remove_file(in_the_way).unwrap();
+    let [b, _] = &reload(&directory)[..] else {
+        panic!("both networks are there")
+    };
+    assert_eq!(b.members, [(M, record(1, "m"))]);
+    assert!(directory.join(mirror::MARKER).exists());
+}
+
+#[test]
+fn upper_case_names_are_understood_and_corrected() {
+    let directory = scratch_directory("upper-case");
+    let networks = directory.join("network");
+    let upper = format!("{A}").to_uppercase();
+    fs::create_dir_all(networks.join(format!("{upper}/member"))).unwrap();
+    fs::write(
+        networks.join(format!("{upper}.json")),
+        text(&record(1, "a")),
+    )
+    .unwrap();
+    let member = format!("{upper}/member/{}.json", format!("{M}").to_uppercase());
+    fs::write(networks.join(member), text(&record(1, "m"))).unwrap();
+    let [a] = &reload(&directory)[..] else {
+        panic!("one network")
+    };
+    assert_eq!((a.id, &a.members[..]), (A, &[(M, record(1, "m"))][..]));
+    assert!(json_file(&directory, Some(M)).exists());
+    // The right spelling has precedence.
+    let wrong =
+        json_file(&directory, Some(M)).with_file_name(format!("{M}").to_uppercase() + ".json");
+    fs::write(&wrong, text(&record(9, "other"))).unwrap();
+    let [a] = &reload(&directory)[..] else {
+        panic!("one network")
+    };
+    assert_eq!(a.members, [(M, record(1, "m"))]);
+    assert!(wrong.exists());
 }
 
 #[test]
