@@ -28,6 +28,9 @@ pub const MAX_PHYSICAL_NETWORKS: usize = 32;
 pub const VALIDATION_BUCKETS: usize = 1 << 14;
 /// Proof-of-work checks per second from everywhere: each costs some milliseconds, and sources are easily forged.
 pub const MAX_VALIDATIONS_PER_SECOND: u32 = 50;
+/// How often upstreams without any path are contacted between two ping checks, after the start and after a change of links
+/// or moons: each second until the next ping check, then no more often than the reference does.
+pub const MAX_EARLY_CONTACTS: u32 = 4;
 /// Addresses of one scope and family that are tried for one PUSH_DIRECT_PATHS (specification 9.2).
 pub const MAX_PUSHED_PER_CLASS: usize = 8;
 /// PUSH_DIRECT_PATHS from one peer with pauses of at most 30 s before it is muted (specification 9.2).

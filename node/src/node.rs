@@ -10,6 +10,7 @@ use protocol::{Instant, NetworkId, SecretIdentity, WallClock};
 
 use crate::frame::EthernetFrame;
 use crate::io::{Command, Input, Output};
+use crate::limits::MAX_EARLY_CONTACTS;
 use crate::network::Networks;
 use crate::queue::Incoming;
 use crate::snapshot::{NetworkEntry, Snapshot};
@@ -28,6 +29,8 @@ pub struct Node {
     /// The networks as last published.
     shown_networks: BTreeMap<NetworkId, Arc<NetworkEntry>>,
     shown_upstream: bool,
+    /// How often upstreams without a path may still be contacted before their ping check.
+    early_contacts: u32,
 }
 
 /// When the timers run next.
@@ -37,6 +40,8 @@ struct Deadlines {
     activity: Instant,
     /// Retry of waiting packets; counts only while something waits.
     retry: Option<Instant>,
+    /// Another attempt at upstreams without a path.
+    early_contact: Option<Instant>,
     networks: Instant,
     last_publish: Option<Instant>,
 }
@@ -60,12 +65,14 @@ impl Node {
                 housekeeping: now + timers::HOUSEKEEPING,
                 activity: now + timers::ACTIVITY_CHECK,
                 retry: None,
+                early_contact: None,
                 networks: now,
                 last_publish: None,
             },
             epoch: 0,
             shown_networks: BTreeMap::new(),
             shown_upstream: false,
+            early_contacts: MAX_EARLY_CONTACTS,
         }
     }
 
@@ -73,6 +80,7 @@ impl Node {
     pub fn handle(&mut self, now: Instant, input: Input<'_>) {
         let now = now.max(self.now);
         self.now = now;
+        let was_online = self.transport.is_online();
         match input {
             Input::Datagram { path, bytes } => {
                 if let Some(incoming) = self.transport.receive_datagram(now, path, bytes) {
@@ -106,6 +114,10 @@ impl Node {
             Input::Tick => {}
         }
         self.notice_learned(now);
+        if !was_online && self.transport.is_online() {
+            // What waited for a way to an upstream need not wait for the next retry.
+            self.retry_waiting(now);
+        }
         self.run_timers(now);
         self.publish_if_due(now);
     }
@@ -170,17 +182,17 @@ impl Node {
         match command {
             Command::SetLinks(links) => {
                 if self.transport.set_links(now, links) {
-                    self.deadlines.ping_check = now;
+                    self.contact_upstreams_anew(now);
                 }
             }
             Command::SetWallClock(wall) => self.transport.set_wall(wall),
             Command::Orbit { moon, seed } => {
                 self.transport.orbit(moon, seed);
-                self.deadlines.ping_check = now;
+                self.contact_upstreams_anew(now);
             }
             Command::LoadMoon(moon) => {
                 self.transport.load_moon(now, *moon);
-                self.deadlines.ping_check = now;
+                self.contact_upstreams_anew(now);
             }
             Command::Deorbit(moon) => self.transport.deorbit(now, moon),
             Command::LoadPeer {
@@ -206,6 +218,18 @@ impl Node {
                 self.deadlines.networks = now;
             }
         }
+    }
+
+    /// The next ping check is now, and those that it does not reach are tried again soon.
+    fn contact_upstreams_anew(&mut self, now: Instant) {
+        self.deadlines.ping_check = now;
+        self.early_contacts = MAX_EARLY_CONTACTS;
+    }
+
+    /// Plans another attempt at upstreams without a path, if there are such and it is not yet enough.
+    fn plan_early_contact(&mut self, now: Instant) {
+        let wanted = self.early_contacts > 0 && self.transport.lacks_an_upstream();
+        self.deadlines.early_contact = wanted.then(|| now + timers::EARLY_CONTACT);
     }
 
     /// Opens a whole packet, handles it, and does what every authentic packet does.
@@ -361,6 +385,12 @@ impl Node {
             self.transport.ping_check(now);
             self.networks.ping_check(&mut self.transport, now);
             self.networks_soon(now);
+            self.plan_early_contact(now);
+        }
+        if self.deadlines.early_contact.is_some_and(|at| now >= at) {
+            self.early_contacts = self.early_contacts.saturating_sub(1);
+            self.transport.contact_lacking_upstreams(now);
+            self.plan_early_contact(now);
         }
         if now >= self.deadlines.housekeeping {
             self.deadlines.housekeeping = now + timers::HOUSEKEEPING;
@@ -420,8 +450,8 @@ impl Node {
         if self.transport.has_peers() {
             next = next.min(d.activity);
         }
-        if let Some(retry) = d.retry {
-            next = next.min(retry);
+        for at in [d.retry, d.early_contact].into_iter().flatten() {
+            next = next.min(at);
         }
         if self.transport.is_snapshot_dirty() {
             next = next.min(d.last_publish.map_or(self.now, |at| at + timers::PUBLISH));

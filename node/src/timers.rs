@@ -20,6 +20,9 @@ pub(crate) const HOUSEKEEPING: Duration = ms(30_000);
 pub(crate) const RETRY: Duration = ms(500);
 /// How long a packet waits in a queue.
 pub(crate) const QUEUE_LIFETIME: Duration = ms(5_000);
+/// Pause between the first attempts to reach an upstream: a root looks at one unknown identity of a /24 in two seconds
+/// (7.2), so of two nodes that start together one is not heard the first time.
+pub(crate) const EARLY_CONTACT: Duration = ms(1_000);
 /// A path that sent nothing for this long needs a heartbeat.
 pub(crate) const PATH_HEARTBEAT: Duration = ms(14_000);
 /// A path is alive if anything came in within this time.

@@ -70,6 +70,33 @@ impl Transport {
         self.update_online(now);
     }
 
+    /// Upstreams that there is no path to.
+    fn lacking_upstreams(&self) -> impl Iterator<Item = Address> + '_ {
+        let upstreams = self.roots.upstreams().keys().copied();
+        upstreams.filter(|address| {
+            let peer = self.peers.get(address);
+            peer.is_some_and(|peer| peer.paths.is_empty())
+        })
+    }
+
+    /// There is an upstream without a path, and a link to look for it on.
+    pub(crate) fn lacks_an_upstream(&self) -> bool {
+        !self.links.is_empty() && !self.low_bandwidth() && self.lacking_upstreams().next().is_some()
+    }
+
+    /// Contacts the upstreams that there is no path to, as the ping check does.
+    pub(crate) fn contact_lacking_upstreams(&mut self, now: Instant) {
+        let lacking: Vec<Address> = self.lacking_upstreams().collect();
+        for address in lacking {
+            self.contact_always(now, address);
+        }
+    }
+
+    /// Some upstream was heard lately, or we are one.
+    pub(crate) fn is_online(&self) -> bool {
+        self.online
+    }
+
     /// False if it is not this one's turn yet.
     fn contact_always(&mut self, now: Instant, address: Address) -> bool {
         let Some(peer) = self.peers.get(&address) else {
