@@ -59,12 +59,15 @@ impl Transport {
 
     /// ECHO came in.
     pub(crate) fn handle_echo(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
-        if let Some(record) = self.paths.entry(now, packet.path) {
-            if !due(record.last_echo, now, timers::ECHO) {
-                return Handled::RateLimited;
-            }
-            record.last_echo = Some(now);
+        // Without a record there would be no limit either.
+        let Some(record) = self.paths.entry(now, packet.path) else {
+            self.counters.overflow += 1;
+            return Handled::RateLimited;
+        };
+        if !due(record.last_echo, now, timers::ECHO) {
+            return Handled::RateLimited;
         }
+        record.last_echo = Some(now);
         self.reply_ok(now, packet, packet.payload);
         Handled::Done
     }
