@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use controller_client::{Progress, config_request, platform};
+use controller_client::{AssemblyError, Progress, config_request, platform};
 use protocol::dictionary::Dictionary;
 use protocol::network_config::{ConfigChunk, NetworkConfig, RequestMetadata};
 use protocol::verb::Verb;
@@ -115,6 +115,9 @@ impl Network {
     /// Takes a chunk; the update's id if it completed a configuration that was applied.
     fn chunk(&mut self, cx: &mut Context<'_>, source: Address, chunk: &ConfigChunk) -> Option<u64> {
         let controller = self.id.controller();
+        if !cx.shared.gates.may_verify(source, cx.now) {
+            return None;
+        }
         let Some(identity) = cx.transport.identity_of(controller) else {
             cx.transport.whois(cx.now, controller);
             return None;
@@ -123,6 +126,9 @@ impl Network {
             Ok(Progress::Duplicate) => return None,
             Ok(progress) => progress,
             Err(error) => {
+                if error == AssemblyError::BadSignature {
+                    cx.shared.gates.note_forgery(source, cx.now);
+                }
                 tracing::debug!(network = %self.id, %source, %error, "configuration chunk refused");
                 return None;
             }

@@ -8,7 +8,8 @@ use protocol::verb::{NetworkCredentials, Verb};
 use protocol::{Address, DecodeError, Instant, NetworkId};
 
 use super::limits::{
-    CREDENTIALS_PUSH_GATE, CREDENTIALS_RECEIVE_GATE, MAX_GATES, MAX_PAYLOAD, STAMP_PERIOD,
+    CREDENTIALS_PUSH_GATE, CREDENTIALS_RECEIVE_GATE, FORGERY_PAUSE, MAX_GATES, MAX_PAYLOAD,
+    STAMP_PERIOD,
 };
 use super::membership::{Acceptance, Credentials};
 use super::{Context, Network, Networks};
@@ -19,6 +20,8 @@ use crate::transport::{Handled, Received, Transport};
 pub(super) struct Gates {
     received: BTreeMap<Address, Instant>,
     pushed: BTreeMap<Address, Instant>,
+    /// Who last sent something that its signature does not cover.
+    forged: BTreeMap<Address, Instant>,
 }
 
 impl Gates {
@@ -57,8 +60,24 @@ impl Gates {
         }
     }
 
+    /// Signatures from `source` are worth checking: a check takes longer than all else about a packet, and certificates
+    /// attached to frames and chunks of configurations have no gate of their own.
+    pub(super) fn may_verify(&self, source: Address, now: Instant) -> bool {
+        let last = self.forged.get(&source);
+        last.is_none_or(|at| now.duration_since(*at) >= FORGERY_PAUSE)
+    }
+
+    /// `source` sent something that its signature does not cover.
+    pub(super) fn note_forgery(&mut self, source: Address, now: Instant) {
+        if self.forged.len() < MAX_GATES {
+            self.forged.insert(source, now);
+        }
+    }
+
     /// Drops what does not hold anything back any more.
     pub(super) fn expire(&mut self, now: Instant) {
+        self.forged
+            .retain(|_, at| now.duration_since(*at) < FORGERY_PAUSE);
         self.received
             .retain(|_, at| now.duration_since(*at) < CREDENTIALS_RECEIVE_GATE);
         self.pushed
@@ -231,7 +250,22 @@ impl Network {
         acceptance
     }
 
-    /// Takes a certificate of membership, on its own or attached to another packet.
+    /// Takes a certificate of membership that came attached to another packet of `source`.
+    pub(super) fn add_attached_membership(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: Address,
+        certificate: CertificateOfMembership,
+    ) {
+        let now = cx.now;
+        if cx.shared.gates.may_verify(source, now)
+            && self.add_membership(cx, certificate) == Acceptance::Rejected
+        {
+            cx.shared.gates.note_forgery(source, now);
+        }
+    }
+
+    /// Takes a certificate of membership.
     pub(super) fn add_membership(
         &mut self,
         cx: &mut Context<'_>,

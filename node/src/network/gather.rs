@@ -100,7 +100,7 @@ impl Networks {
         let network = request.network;
         if let Some(certificate) = request.membership {
             self.with(transport, now, network, |network, cx| {
-                network.add_membership(cx, certificate)
+                network.add_attached_membership(cx, packet.source, certificate);
             });
         }
         let passes = self.passes_gate(transport, now, network, packet.source);
@@ -176,6 +176,7 @@ impl Networks {
         &mut self,
         transport: &mut Transport,
         now: Instant,
+        source: Address,
         body: &[u8],
     ) {
         let Ok(answer) = OkMulticastFrame::decode(body) else {
@@ -183,7 +184,7 @@ impl Networks {
         };
         if let Some(certificate) = answer.membership {
             self.with(transport, now, answer.network, |network, cx| {
-                network.add_membership(cx, certificate)
+                network.add_attached_membership(cx, source, certificate);
             });
         }
         if let Some(result) = answer.gathered {

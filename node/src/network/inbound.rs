@@ -87,7 +87,7 @@ impl Network {
         frame: ExtFrame<'_>,
     ) -> Handled {
         if let Some(certificate) = frame.membership {
-            self.add_membership(cx, certificate);
+            self.add_attached_membership(cx, packet.source, certificate);
         }
         if !self.gate_frame(cx, packet) {
             return Handled::Hold;
@@ -150,7 +150,7 @@ impl Network {
         frame: &MulticastFrame<'_>,
     ) -> (Handled, bool) {
         if let Some(certificate) = frame.membership.clone() {
-            self.add_membership(cx, certificate);
+            self.add_attached_membership(cx, packet.source, certificate);
         }
         if !self.gate_frame(cx, packet) {
             return (Handled::Hold, false);

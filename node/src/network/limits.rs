@@ -45,6 +45,8 @@ pub(super) const CONFIG_REFRESH: Duration = Duration::from_secs(60);
 pub(super) const CREDENTIALS_RECEIVE_GATE: Duration = Duration::from_millis(1_000);
 /// The same as a sender, with room for a queue on the way.
 pub(super) const CREDENTIALS_PUSH_GATE: Duration = Duration::from_millis(1_100);
+/// How long signatures from a node are not checked after one that was wrong.
+pub(super) const FORGERY_PAUSE: Duration = Duration::from_millis(1_000);
 /// Credentials are sent anew after this long even if the configuration is the same.
 pub(super) const CREDENTIALS_LIFETIME: Duration = Duration::from_secs(500);
 /// How long after a new configuration a member may still be served with the credentials of the one before, while the

@@ -132,24 +132,32 @@ impl Network {
         }
     }
 
+    /// The network is public, or the member's certificate agrees with ours.
+    fn would_admit(&self, cx: &Context<'_>, address: Address) -> bool {
+        let (Some(configured), Some(member)) = (&self.config, self.members.get(&address)) else {
+            return false;
+        };
+        let config = &configured.config;
+        config.public
+            || cx.transport.identity_of(address).is_some_and(|identity| {
+                let own = config.membership.as_ref();
+                member.credentials.agrees(own, identity)
+            })
+    }
+
     /// Decides anew whether `address` is admitted and which of its credentials count.
     pub(super) fn judge(&mut self, cx: &mut Context<'_>, address: Address) {
+        let admitted = self.would_admit(cx, address);
         let Some(member) = self.members.get_mut(&address) else {
             return;
         };
-        let (admitted, remote) = match &self.config {
-            None => (false, RemoteCredentials::default()),
+        let remote = match &self.config {
+            None => RemoteCredentials::default(),
             Some(configured) => {
                 let config = &configured.config;
-                let identity = cx.transport.identity_of(address);
-                let agrees = identity.is_some_and(|identity| {
-                    let own = config.membership.as_ref();
-                    member.credentials.agrees(own, identity)
-                });
-                let remote = member
+                member
                     .credentials
-                    .valid(config.timestamp, config.credential_time_max_delta);
-                (config.public || agrees, remote)
+                    .valid(config.timestamp, config.credential_time_max_delta)
             }
         };
         let same_remote = *member.remote == remote;
@@ -171,11 +179,13 @@ impl Network {
         };
         let admitted = match self.members.get(&address) {
             Some(member) if member.admitted => true,
-            // The identity may have become known since the certificate came.
-            Some(_) => {
+            // The identity may have become known since the certificate came. To judge everything that the member ever
+            // proved would be too much work for each packet of one who is not admitted.
+            Some(_) if self.would_admit(cx, address) => {
                 self.judge(cx, address);
                 self.members.get(&address).is_some_and(|m| m.admitted)
             }
+            Some(_) => false,
             None => configured.config.public,
         };
         if admitted {

@@ -191,7 +191,9 @@ impl Networks {
                 self.handle_config_chunk(transport, now, packet.source, body);
             }
             Some(Verb::MulticastGather) => self.handle_ok_gather(transport, now, body),
-            Some(Verb::MulticastFrame) => self.handle_ok_multicast_frame(transport, now, body),
+            Some(Verb::MulticastFrame) => {
+                self.handle_ok_multicast_frame(transport, now, packet.source, body);
+            }
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Members that send nonsense.
 
 use protocol::Verb;
+use protocol::verb::ExtFrame;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -58,4 +59,43 @@ fn nonsense_does_no_harm() {
     lab.run(2 * SECOND);
     assert_eq!(lab.received(B, b"still here"), 1);
     assert_eq!(lab.received(A, b"me too"), 1);
+}
+
+#[test]
+fn after_a_forged_certificate_a_sender_is_not_verified_for_a_second() {
+    let mut lab = Lab::new(2);
+    lab.join(B);
+    lab.run(5 * SECOND);
+    // A, which sends nothing by itself, shows a certificate of its own making, then the true one.
+    let a = lab.net.nodes[A].identity.public().clone();
+    let b = lab.address(B);
+    let config = lab.config(&a, lab.net.wall());
+    let genuine = config.membership.unwrap();
+    let mut forged = genuine.clone();
+    forged.qualifiers[0].value += 1;
+    let frame = |membership, payload: &[u8]| {
+        let frame = ExtFrame {
+            network: lab.network,
+            flags: 0,
+            membership: Some(membership),
+            destination: lab.mac(B),
+            source: lab.mac(A),
+            ethertype: 0x88b5,
+            payload,
+        };
+        let mut bytes = Vec::new();
+        frame.encode(&mut bytes);
+        bytes
+    };
+    let (bad, good) = (frame(forged, b"forged"), frame(genuine, b"genuine"));
+    lab.net.send(A, b, Verb::ExtFrame, &bad);
+    lab.net.send(A, b, Verb::ExtFrame, &good);
+    lab.net.run_for(SECOND / 10);
+    assert_eq!(lab.received(B, b"genuine"), 0);
+    // What waited is over after five seconds, and the pause one later.
+    lab.run(7 * SECOND);
+    let before = lab.received(B, b"genuine");
+    lab.net.send(A, b, Verb::ExtFrame, &good);
+    lab.net.run_for(SECOND / 10);
+    assert_eq!(lab.received(B, b"genuine"), before + 1);
 }
