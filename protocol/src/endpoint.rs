@@ -24,6 +24,21 @@ impl IpPrefix {
         }
     }
 
+    /// The same prefix without host bits.
+    pub fn network(&self) -> Self {
+        let ip = match self.ip {
+            IpAddr::V4(ip) => {
+                let host = u32::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+                IpAddr::from(Ipv4Addr::from_bits(ip.to_bits() & !host))
+            }
+            IpAddr::V6(ip) => {
+                let host = u128::MAX.checked_shr(u32::from(self.bits)).unwrap_or(0);
+                IpAddr::from(Ipv6Addr::from_bits(ip.to_bits() & !host))
+            }
+        };
+        Self { ip, ..*self }
+    }
+
     /// True if `ip` is of the same family and within this prefix.
     ///
     /// An IPv6 prefix with host bits set contains nothing, as in the reference (specification 5.3); an IPv4 prefix
@@ -244,6 +259,20 @@ fn decode(reader: &mut Reader<'_>) -> Result<Option<(IpAddr, u16)>, DecodeError>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_network_has_no_host_bits() {
+        for (text, network) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3/32", "10.1.2.3/32"),
+            ("10.1.2.3/0", "0.0.0.0/0"),
+            ("fd00::1:2/112", "fd00::1:0/112"),
+            ("fd00::1:2/128", "fd00::1:2/128"),
+        ] {
+            let prefix: IpPrefix = text.parse().unwrap();
+            assert_eq!(prefix.network().to_string(), network);
+        }
+    }
 
     #[test]
     fn text_of_prefixes_and_endpoints() {

@@ -66,7 +66,13 @@ impl Networks {
     pub(super) fn report_facts(&self, transport: &mut Transport) {
         let mut facts = NetworkFacts::default();
         for network in self.joined.values() {
-            facts.excluded.extend(&network.port_addresses);
+            // Whole subnets, also of IPv6: a tunnel through the tunnel would leave by itself.
+            facts.excluded.extend(
+                network
+                    .port_addresses
+                    .iter()
+                    .map(|address| address.network()),
+            );
             if let Some(configured) = &network.config {
                 let config = &configured.config;
                 facts.excluded.extend(&config.assigned_ips);
