@@ -170,9 +170,6 @@ fn packet<T: Tap, U: Udp>(
         }
     };
     let known_path = peer.paths.iter().find(|entry| entry.key == path);
-    if let Some(entry) = known_path {
-        entry.activity.received.set(now);
-    }
     // 4. Open, in place.
     match peer.keys.open(bytes) {
         Ok(()) => {}
@@ -192,8 +189,11 @@ fn packet<T: Tap, U: Udp>(
     // 5. Note what was heard.
     peer.activity.received.set(now);
     let direct = view.hops() == 0;
-    if let (Some(entry), true) = (known_path, direct) {
-        entry.activity.authentic.set(now);
+    if let Some(entry) = known_path {
+        entry.activity.received.set(now);
+        if direct {
+            entry.activity.authentic.set(now);
+        }
     }
     // 6. A frame goes on, anything else is the node's.
     let is_frame = view.verb() == Some(Verb::Frame) && !view.is_compressed();

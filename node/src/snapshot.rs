@@ -152,9 +152,9 @@ pub struct PeerActivity {
 /// What workers saw of a path.
 #[derive(Debug, Default)]
 pub struct PathActivity {
-    /// Any datagram came in.
+    /// An authentic packet came in, of whichever peer and from however far.
     pub received: Stamp,
-    /// An authentic packet of this peer came in.
+    /// An authentic packet of this peer came in, without relay.
     pub authentic: Stamp,
     /// Something was sent.
     pub sent: Stamp,

@@ -37,6 +37,7 @@ fn a_bad_tag_changes_nothing_but_its_counter() {
     assert_eq!(b.knowledge.activity.received.get(), None);
     assert_eq!(b.knowledge.activity.frame_received.get(), None);
     assert_eq!(b.knowledge.paths[0].activity.authentic.get(), None);
+    assert_eq!(b.knowledge.paths[0].activity.received.get(), None);
     b.sockets[0].arrive(endpoint(0), &good);
     b.work();
     assert_eq!(b.tap.take_written().len(), 1);

@@ -21,10 +21,6 @@ impl Transport {
         path: PathKey,
         bytes: &[u8],
     ) -> Option<Incoming> {
-        // Anything shows that the path works; paths of nobody are not remembered for that.
-        if let Some(record) = self.paths.get(path) {
-            record.activity.received.set(now);
-        }
         if bytes.len() == BEACON_LENGTH {
             self.handle_beacon(now, path, bytes);
             return None;
@@ -97,6 +93,7 @@ impl Transport {
         if !self.peers.contains_key(&view.source()) || packet.len() > packet::MAX_PACKET_LENGTH {
             return None;
         }
+        self.note_heard(now, path);
         let mut incoming = Incoming {
             arrived: now,
             path,
@@ -154,7 +151,16 @@ impl Transport {
             }
         }
         incoming.opened = true;
+        self.note_heard(now, incoming.path);
         self.decompress(&mut incoming).then_some(incoming)
+    }
+
+    /// Something authentic came over a path, whatever will become of it. The reference counts garbage too; but then anyone
+    /// who forges a peer's address can make a dead path look alive.
+    fn note_heard(&self, now: Instant, path: PathKey) {
+        if let Some(record) = self.paths.get(path) {
+            record.activity.received.set(now);
+        }
     }
 
     fn decompress(&mut self, incoming: &mut Incoming) -> bool {
