@@ -38,7 +38,7 @@ fn main() -> ExitCode {
             mixed(place, pick(4), pick(2), [pick(1), reference.to_owned()])
         }));
     }
-    let (theirs, ours) = (reference.clone(), reference.clone());
+    let (theirs, ours) = (reference.clone(), reference);
     scenarios.push(Scenario::new(
         "member_home_is_taken_over_and_given_back",
         move |place| member_takeover(place, existing(theirs.as_deref())?),

@@ -25,12 +25,15 @@ pub struct Place {
     pub hawser: PathBuf,
 }
 
+/// What a scenario does.
+type Work = Box<dyn Fn(&Place) -> anyhow::Result<()>>;
+
 /// One test: a name and what to do. An error fails it.
 pub struct Scenario {
     /// As shown and filtered.
     pub name: String,
     /// Runs inside the sandbox.
-    pub run: Box<dyn Fn(&Place) -> anyhow::Result<()>>,
+    pub run: Work,
 }
 
 impl Scenario {

@@ -1,6 +1,7 @@
 //! Joins fragments, as simply as a test may: for golden data only.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use protocol::PacketId;
 use protocol::packet::{FragmentView, PacketView};
@@ -41,8 +42,8 @@ impl Joiner {
             (head.id(), 0, None, datagram)
         };
         let packet = self.packets.entry(id).or_default();
-        if !packet.pieces.contains_key(&number) {
-            packet.pieces.insert(number, piece.to_vec());
+        if let Entry::Vacant(place) = packet.pieces.entry(number) {
+            place.insert(piece.to_vec());
             packet.total = total.or(packet.total);
         }
         if packet.total != Some(packet.pieces.len()) {
