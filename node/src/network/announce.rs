@@ -27,6 +27,17 @@ impl Network {
         groups
     }
 
+    /// As `groups().contains(&group)`, but cheap: it is asked for each multicast of a host behind us.
+    fn listens_to(&self, group: MulticastGroup) -> bool {
+        let everyone = MulticastGroup {
+            mac: MacAddress::BROADCAST,
+            adi: 0,
+        };
+        let config = self.config.as_ref().map(|c| &c.config);
+        self.answers_for(group)
+            || group == everyone && config.is_some_and(|config| config.has_flag(FLAG_BROADCAST))
+    }
+
     /// We name ourselves when asked who listens to `group`. Not for broadcast, although we announce it: so does the
     /// reference.
     pub(super) fn answers_for(&self, group: MulticastGroup) -> bool {
@@ -41,7 +52,7 @@ impl Network {
         {
             self.bridged_groups.remove(&oldest);
         }
-        let is_news = !self.groups().contains(&group);
+        let is_news = !self.listens_to(group);
         self.bridged_groups.insert(group, cx.now);
         if is_news {
             self.announce_to_all(cx, &BTreeSet::from([group]));

@@ -198,6 +198,10 @@ impl Networks {
             return;
         }
         for member in result.members {
+            let groups = &self.shared.groups;
+            if !groups.wants_members(result.network, result.group) {
+                return;
+            }
             self.learn_group_member(transport, now, result.network, result.group, member);
         }
     }

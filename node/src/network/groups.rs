@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::{Address, Instant, MacAddress, MulticastGroup, NetworkId};
 
 use super::limits::{
-    ANNOUNCEMENT, MAX_GROUPS, MAX_GROUPS_PER_NODE, MAX_MULTICAST_MEMBERS, MAX_QUEUED,
+    ANNOUNCEMENT, MAX_GATHERED, MAX_GROUPS, MAX_GROUPS_PER_NODE, MAX_MULTICAST_MEMBERS, MAX_QUEUED,
     MAX_QUEUED_PER_GROUP, MULTICAST_MEMBER_LIFETIME, QUEUED_LIFETIME,
 };
 
@@ -70,6 +70,13 @@ impl Groups {
         let group = self.groups.entry(key).or_default();
         group.members.insert(member, now);
         true
+    }
+
+    /// Members of `group` that somebody names are of interest: we sent to it, or know listeners already, and not too many.
+    /// Answers may come from any member that we sent a multicast to, so they must not fill the table.
+    pub(super) fn wants_members(&self, network: NetworkId, group: MulticastGroup) -> bool {
+        let group = self.groups.get(&(network, group));
+        group.is_some_and(|group| group.members.len() < MAX_GATHERED)
     }
 
     /// `member` does not listen to `group` any more.
@@ -252,6 +259,20 @@ mod tests {
         assert_eq!(groups.serve(NETWORK, GROUP, member(2), now).len(), 1);
         assert_eq!(groups.serve(NETWORK, GROUP, member(3), now).len(), 0);
         assert_eq!(groups.waiting, 0);
+    }
+
+    #[test]
+    fn only_so_many_members_are_taken_on_the_word_of_others_and_of_no_strange_group() {
+        let mut groups = Groups::default();
+        let now = Instant::from_millis(1);
+        assert!(!groups.wants_members(NETWORK, GROUP));
+        groups.note_gather(NETWORK, GROUP, now);
+        assert!(groups.wants_members(NETWORK, GROUP));
+        for member in 1..=MAX_GATHERED as u64 {
+            assert!(groups.wants_members(NETWORK, GROUP));
+            groups.add(NETWORK, GROUP, Address::from_u64(member), now);
+        }
+        assert!(!groups.wants_members(NETWORK, GROUP));
     }
 
     #[test]

@@ -12,6 +12,9 @@ pub(super) const MAX_OWNERSHIP: usize = 16;
 pub(super) const MAX_MULTICAST_MEMBERS: usize = 262_144;
 /// Multicast memberships remembered of one node, so that no node can fill the table alone.
 pub(super) const MAX_GROUPS_PER_NODE: u32 = 8_192;
+/// Members of one group that others may tell us of; a multicast goes to some dozens. Those who announce themselves come on
+/// top.
+pub(super) const MAX_GATHERED: usize = 4_096;
 /// Groups that are remembered because we sent to them.
 pub(super) const MAX_GROUPS: usize = MAX_MULTICAST_MEMBERS + 65_536;
 /// Groups that bridged hosts may make us listen to, per network.
