@@ -203,7 +203,8 @@ impl Control {
     }
 
     /// Writes what shall be remembered and stops the workers.
-    pub fn stop(self) {
+    pub fn stop(mut self) {
+        self.controller.save_all();
         self.write_metrics();
         for (address, content) in self.node.peer_cache() {
             let object = StateObject::Peer(address);

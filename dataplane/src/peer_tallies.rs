@@ -6,15 +6,15 @@ use node::snapshot::PeerActivity;
 use protocol::Address;
 
 /// Peers that one turn can tell apart; more only make additions more frequent. A power of two.
-const SLOTS: usize = 16;
+const SLOTS: usize = 64;
 
 /// The sums of the current turn. Slots keep hold of their peer's counters beyond the turn, so that a peer that stays costs one
 /// comparison per packet, and cannot be mistaken for another one at the same place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct PeerTallies {
     slots: [Slot; SLOTS],
     /// By slot: something is to be added.
-    pending: u16,
+    pending: u64,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +38,15 @@ impl Slot {
             if *count > 0 {
                 tally.add(u64::from(std::mem::take(count)));
             }
+        }
+    }
+}
+
+impl Default for PeerTallies {
+    fn default() -> Self {
+        Self {
+            slots: std::array::from_fn(|_| Slot::default()),
+            pending: 0,
         }
     }
 }

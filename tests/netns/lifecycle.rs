@@ -26,6 +26,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
         Scenario::new("members_talk_on_while_the_root_is_down", root_down),
         Scenario::new("leave_removes_device_and_files", leave),
         Scenario::new("two_links", two_links),
+        Scenario::new("metrics_count_all_traffic", metrics_count_all_traffic),
     ]
 }
 
@@ -228,4 +229,64 @@ fn two_links(place: &Place) -> anyhow::Result<()> {
     })?;
     ensure!(both.is_some(), "only one of two links carries a path");
     assert_clean_stop(lab)
+}
+
+/// The value of the row of a metrics page that begins with `row`.
+fn metric(page: &str, row: &str) -> anyhow::Result<u64> {
+    let value = page.lines().find_map(|line| {
+        let value = line.strip_prefix(row)?;
+        value.trim().parse().ok()
+    });
+    value.with_context(|| format!("no row {row} in\n{page}"))
+}
+
+fn metrics_count_all_traffic(place: &Place) -> anyhow::Result<()> {
+    const PINGS: u64 = 50;
+    let (mut lab, [_, second]) = joined(place, 1)?;
+    assert_pings(&lab, 0, second)?;
+    let network = lab.network().context("no network")?;
+    let peer = lab.members[1].address();
+    let page = |lab: &Lab| -> anyhow::Result<String> {
+        let (status, body) = lab.members[0].get("/metrics")?;
+        ensure!(status == 200, "/metrics answers {status}");
+        Ok(body.as_str().context("not text")?.to_owned())
+    };
+    let rows = |direction: &str| {
+        [
+            format!("zt_packet{{direction=\"{direction}\",packet_type=\"frame\"}}"),
+            format!(
+                "zt_network_packets{{accepted=\"yes\",direction=\"{direction}\",network_id=\"{network}\"}}"
+            ),
+            format!("zt_peer_packets{{direction=\"{direction}\",node_id=\"{peer}\"}}"),
+        ]
+    };
+    let before = page(&lab)?;
+    let host = lab.members[0].host();
+    let done = host.run(move || traffic::ping(second, PINGS as u32, Duration::from_secs(1)))??;
+    ensure!(done.round_trips.len() as u64 == PINGS, "pings were lost");
+    let after = page(&lab)?;
+    for row in rows("rx").iter().chain(&rows("tx")) {
+        let grown = metric(&after, row)?.saturating_sub(metric(&before, row)?);
+        // Beside the pings there are only a few packets of other kinds.
+        ensure!(
+            (PINGS..PINGS + 40).contains(&grown),
+            "{row} grew by {grown} with {PINGS} pings"
+        );
+    }
+    let latencies = format!("zt_peer_latency_count{{node_id=\"{peer}\"}}");
+    cli::lab::topology::until(PATIENCE, || {
+        let observed = page(&lab).and_then(|page| metric(&page, &latencies));
+        let observed = observed.map_err(std::io::Error::other)?;
+        Ok((observed > 0).then_some(()))
+    })?
+    .context("no latency was observed at any ping check")?;
+    ensure!(lab.stop()?.is_empty(), "no clean stop");
+    let file = std::fs::read_to_string(lab.members[0].home().join("metrics.prom"))?;
+    for row in rows("rx").iter().chain(&rows("tx")) {
+        ensure!(
+            metric(&file, row)? >= metric(&after, row)?,
+            "metrics.prom was not written at the end: {row}"
+        );
+    }
+    Ok(())
 }

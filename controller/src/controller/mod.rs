@@ -188,6 +188,13 @@ impl Controller {
         None
     }
 
+    /// Tries to save what could not be saved so far. To be called before the process ends.
+    pub fn save_all(&mut self) {
+        if !self.unsaved.is_empty() {
+            self.save_again();
+        }
+    }
+
     /// Numbers for the metrics page.
     pub fn metrics(&self) -> Metrics {
         Metrics {

@@ -156,7 +156,7 @@ impl<S: Store> MirroredStore<S> {
             // There has to be something that can be found empty.
             let network = self.directory.join("network");
             let written = fs::create_dir_all(&network)
-                .and_then(|()| replace(&marker, MARKER_TEXT.as_bytes(), &self.directory));
+                .and_then(|()| replace(&marker, MARKER_TEXT.as_bytes()));
             if let Err(error) = written {
                 tracing::warn!(file = %marker.display(), %error, "not written");
             }
@@ -165,7 +165,7 @@ impl<S: Store> MirroredStore<S> {
 
     /// Writes a record's file; false, with a warning, if that fails.
     fn write(&self, path: &Path, record: &Record) -> bool {
-        let written = replace(path, text(record).as_bytes(), &self.directory);
+        let written = replace(path, text(record).as_bytes());
         if let Err(error) = &written {
             tracing::warn!(file = %path.display(), %error, "JSON copy of a record not written");
         }
@@ -368,11 +368,15 @@ fn read_record(path: &Path) -> Option<Record> {
 }
 
 /// Replaces a file as a whole. Symbolic links are followed: people link such files to other places. A new file is on disk,
-/// with its directories up to `root`, when this returns.
-fn replace(path: &Path, content: &[u8], root: &Path) -> io::Result<()> {
+/// with the directories made for it, when this returns.
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let creates = is_missing(path);
     let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let directory = target.parent().unwrap_or(Path::new("."));
+    let changed_directories: Vec<&Path> = {
+        let missing = directory.ancestors().take_while(|parent| !parent.is_dir());
+        directory.ancestors().take(missing.count() + 1).collect()
+    };
     fs::create_dir_all(directory)?;
     let mut temporary = target.clone().into_os_string();
     temporary.push(".new");
@@ -391,11 +395,8 @@ fn replace(path: &Path, content: &[u8], root: &Path) -> io::Result<()> {
     }
     result?;
     if creates {
-        for directory in path.ancestors().skip(1) {
+        for directory in changed_directories {
             fs::File::open(directory)?.sync_all()?;
-            if directory == root {
-                break;
-            }
         }
     }
     Ok(())
