@@ -1,17 +1,23 @@
-//! One peer's bond.
+//! One peer's bond: what happens to its paths comes in by `handle_*`, what is to be done goes out by [`Bond::poll`].
 
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::{Address, Instant};
 
-use crate::command::Command;
-use crate::config::PolicySettings;
-use crate::event::BondEvent;
+use crate::config::{BasePolicy, LinkSettings, MonitorStrategy, PolicySettings};
+use crate::event::{BondEvent, EventKind};
+use crate::failover::{Cause, Phase, Punishment};
+use crate::member::{Member, Surroundings};
 use crate::path::{PathId, PathInfo};
 use crate::plan::Plan;
+use crate::policy::active_backup::Active;
+use crate::policy::slots::SlotTable;
 use crate::qos::QosSamples;
-use crate::status::BondStatus;
+use crate::rule::Rule;
+use crate::status::BondState;
 
 /// Most paths of a bond, as in 1.14.1.
 pub const MAX_PATHS: usize = 64;
@@ -64,12 +70,48 @@ pub struct PeerTraits {
     pub can_reorder: bool,
 }
 
+/// Traffic this recent keeps probes frequent.
+const RECENT_TRAFFIC: Duration = Duration::from_secs(30);
+/// Time between evaluations that nothing else asks for, with traffic and without.
+const TICK: Duration = Duration::from_secs(1);
+const IDLE_TICK: Duration = Duration::from_secs(30);
+/// Events per second; further ones are counted only.
+const EVENTS_PER_SECOND: u32 = 10;
+/// Errors of sending that mean that the link is gone, on Linux: no device, address, network or route.
+const LINK_ERRORS: [i32; 5] = [19, 99, 100, 101, 113];
+/// Removed paths whose punishment is remembered.
+const REMEMBERED: usize = MAX_PATHS;
+
 /// One peer's bond.
 #[derive(Debug)]
-pub struct Bond {}
+pub struct Bond {
+    pub(crate) peer: Address,
+    pub(crate) settings: Arc<PolicySettings>,
+    pub(crate) traits: PeerTraits,
+    /// The settings' links, and what commands made of them.
+    pub(crate) links: Vec<LinkSettings>,
+    pub(crate) is_restricted: bool,
+    pub(crate) members: BTreeMap<PathId, Member>,
+    pub(crate) plan: Plan<PathId>,
+    pub(crate) active: Active,
+    pub(crate) queue: Vec<PathId>,
+    pub(crate) slots: SlotTable,
+    pub(crate) qualities: BTreeMap<PathId, f64>,
+    pub(crate) overflows: bool,
+    pub(crate) state: Option<BondState>,
+    pub(crate) has_link: bool,
+    last_traffic: Option<Instant>,
+    /// Punishments of paths that were removed: taking an interface away and back is no pardon.
+    remembered: BTreeMap<(String, SocketAddr), Punishment>,
+    outputs: VecDeque<Output>,
+    /// Something happened that may change the plan.
+    is_dirty: bool,
+    due: Instant,
+    /// The second in which events were told, how many, and how many were not.
+    told: (u64, u32, u32),
+    seed: u64,
+}
 
-#[allow(clippy::todo, reason = "signatures first")]
-#[allow(unused_variables, reason = "signatures first")]
 impl Bond {
     /// A bond with no path. `seed` varies the timing of probes.
     pub fn new(
@@ -79,79 +121,375 @@ impl Bond {
         now: Instant,
         seed: u64,
     ) -> Self {
-        Self {}
+        let mut bond = Self {
+            peer,
+            links: settings.links.clone(),
+            is_restricted: !settings.links.is_empty(),
+            settings,
+            traits,
+            members: BTreeMap::new(),
+            plan: Plan::Unreachable,
+            active: Active::default(),
+            queue: Vec::new(),
+            slots: SlotTable::default(),
+            qualities: BTreeMap::new(),
+            overflows: false,
+            state: None,
+            has_link: true,
+            last_traffic: None,
+            remembered: BTreeMap::new(),
+            outputs: VecDeque::new(),
+            is_dirty: true,
+            due: now,
+            told: (0, 0, 0),
+            seed,
+        };
+        let base = bond.settings.base;
+        bond.tell(EventKind::BondCreated { base }, now);
+        bond.tell_settings(now);
+        bond
     }
+
     /// What is known of the peer changed.
-    pub fn set_peer_traits(&mut self, traits: PeerTraits, now: Instant) {
-        todo!()
+    pub fn set_peer_traits(&mut self, traits: PeerTraits) {
+        if self.traits != traits {
+            self.traits = traits;
+            self.resolve_rules();
+        }
     }
-    /// The peer learned a path. False if it is refused (rules, IP version, too many); it is shown in the status all the same.
+
+    /// The peer learned a path. False if it may carry nothing: refused by the rules (then it is shown in the status all the
+    /// same), or one too many.
     pub fn add_path(&mut self, path: PathInfo, now: Instant) -> bool {
-        todo!()
+        if self.members.len() >= MAX_PATHS && !self.members.contains_key(&path.id) {
+            let kind = EventKind::PathRefused {
+                path: path.to_string(),
+                reason: "too many paths",
+            };
+            self.tell(kind, now);
+            return false;
+        }
+        let rule = self.rule_of(&path);
+        let refused = rule.refused;
+        let key = (path.interface.clone(), path.remote);
+        let mut punishment = self.remembered.remove(&key).unwrap_or_default();
+        punishment.advance(false, now);
+        let jitter = (self.seed ^ u64::from(path.id.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let member = Member::new(path, rule, punishment, jitter as u32, now);
+        let label = member.label();
+        let is_trial = member.life.phase == Phase::Trial;
+        self.members.insert(member.info.id, member);
+        self.is_dirty = true;
+        if let Some(reason) = refused {
+            self.tell(
+                EventKind::PathRefused {
+                    path: label,
+                    reason,
+                },
+                now,
+            );
+            return false;
+        }
+        self.tell(
+            EventKind::PathNominated {
+                path: label.clone(),
+            },
+            now,
+        );
+        if is_trial {
+            self.tell(EventKind::TrialStarted { path: label }, now);
+        }
+        true
     }
+
     /// The path is gone.
     pub fn remove_path(&mut self, path: PathId, now: Instant) {
-        todo!()
+        let Some(mut member) = self.members.remove(&path) else {
+            return;
+        };
+        if member.life.phase == Phase::Up {
+            member.life.punishment.advance(true, now);
+            member.life.punishment.add_failure(true);
+        }
+        if !member.life.punishment.is_clear() && self.remembered.len() < REMEMBERED {
+            let key = (member.info.interface.clone(), member.info.remote);
+            self.remembered.insert(key, member.life.punishment);
+        }
+        self.is_dirty = true;
+        self.tell(
+            EventKind::PathRemoved {
+                path: member.label(),
+            },
+            now,
+        );
     }
+
     /// Authentic packets arrived on the path, the last of them at `now` (which may lie a little in the past, as stamps do).
     pub fn handle_received(&mut self, path: PathId, packets: u64, bytes: u64, now: Instant) {
-        todo!()
+        let is_passive = self.settings.monitor == MonitorStrategy::Passive;
+        self.with(path, now, |member| {
+            member.handle_received(packets, bytes, now);
+            is_passive && member.prove(now, now)
+        });
     }
-    /// Packets left on the path.
+
+    /// Data left on the path, the last of it at `now`: frames and what serves them. Probes and their answers do not count.
     pub fn handle_sent(&mut self, path: PathId, packets: u64, bytes: u64, now: Instant) {
-        todo!()
+        let was_idle = !self.has_traffic(now);
+        self.last_traffic = self.last_traffic.max(Some(now));
+        if was_idle {
+            // What was seldom asked while nothing depended on it must show now that it still works.
+            for member in self.members.values_mut() {
+                member.prober.forget_back_off();
+                let stale = now - member.rule.failover_interval;
+                if member.life.last_proof.is_none_or(|proof| proof < stale) {
+                    member.prober.hurry();
+                }
+            }
+            self.due = self.due.min(now);
+        }
+        self.with(path, now, |member| {
+            member.handle_sent(packets, bytes, now);
+            false
+        });
     }
-    /// Packets that name a known peer arrived on the path and failed authentication.
+
+    /// Packets that name this peer arrived on the path and failed authentication.
     pub fn handle_forged(&mut self, path: PathId, packets: u64, now: Instant) {
-        todo!()
+        self.with(path, now, |member| {
+            member.quality.add_received(0, packets, now);
+            false
+        });
     }
+
     /// The probe that [`Output::Probe`] asked for left; `token` (the packet's ID) tells its answer.
     pub fn handle_probe_sent(&mut self, path: PathId, token: u64, now: Instant) {
-        todo!()
+        self.with(path, now, |member| {
+            member.prober.handle_sent(token, now);
+            false
+        });
     }
-    /// The OK of that probe arrived (on any path of the peer; `path` is where the probe was sent).
+
+    /// The OK of that probe arrived; `path` is where the probe was sent.
     pub fn handle_probe_reply(&mut self, path: PathId, token: u64, now: Instant) {
-        todo!()
+        self.with(path, now, |member| {
+            let Some(sent) = member.prober.handle_reply(token) else {
+                return false;
+            };
+            member.quality.add_round_trip(now.duration_since(sent), now);
+            member.quality.add_outcomes(1, 0, now);
+            member.prove(sent, now)
+        });
     }
+
     /// A QOS_MEASUREMENT of the peer arrived.
     pub fn handle_qos_report(&mut self, path: PathId, samples: &QosSamples, now: Instant) {
-        todo!()
+        self.with(path, now, |member| {
+            for round_trip in &samples.round_trips {
+                member.quality.add_round_trip(*round_trip, now);
+            }
+            let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
+            member.quality.add_outcomes(delivered, lost, now);
+            samples
+                .latest_sent
+                .is_some_and(|sent| member.prove(sent, now))
+        });
     }
+
     /// A peer of our kind reports what it received.
     pub fn handle_delivery_report(&mut self, path: PathId, report: &DeliveryReport, now: Instant) {
-        todo!()
+        self.with(path, now, |member| {
+            member.quality.add_delivery(
+                report.bytes,
+                report.packets.into(),
+                report.lost.into(),
+                report.interval,
+                now,
+            );
+            report.packets > 0 && member.prove(report.latest_sent, now)
+        });
     }
+
     /// The operating system reports on the path's link.
     pub fn handle_link_event(&mut self, path: PathId, event: LinkEvent, now: Instant) {
-        todo!()
+        let Some(member) = self.members.get_mut(&path) else {
+            return;
+        };
+        let errno = match event {
+            LinkEvent::Up if member.life.link_up => return,
+            LinkEvent::Down if !member.life.link_up => return,
+            LinkEvent::SendFailed(errno) if !LINK_ERRORS.contains(&errno) => return,
+            LinkEvent::SendFailed(errno) => Some(errno),
+            LinkEvent::Up | LinkEvent::Down => None,
+        };
+        let up = event == LinkEvent::Up;
+        if up {
+            member.life.link_up = true;
+            member.life.begin_trial(now);
+            member.prober.reset();
+            member.prober.hurry();
+        } else {
+            let failed = member.fail(Cause::Link, now);
+            // After an error probes go on, since nobody will tell when it is over.
+            member.life.link_up = errno.is_some();
+            if !failed && errno.is_some() {
+                return;
+            }
+        }
+        let path = member.label();
+        self.is_dirty = true;
+        self.tell(EventKind::Link { path, up, errno }, now);
     }
+
     /// Bytes sent per slot since the last call; slots that are not named sent none.
     pub fn handle_slot_bytes(
         &mut self,
         slots: impl IntoIterator<Item = (usize, u64)>,
         now: Instant,
     ) {
-        todo!()
+        if matches!(
+            self.settings.base,
+            BasePolicy::BalanceXor | BasePolicy::BalanceAware
+        ) {
+            self.slots.add_bytes(slots, now);
+        }
     }
-    /// Carries out an order. The text says what changed, or why nothing did.
-    pub fn command(&mut self, command: Command, now: Instant) -> Result<String, String> {
-        todo!()
-    }
-    /// The next thing to do. Call until [`Output::Timeout`], after each `handle_*` and when the timeout is over; tell the
-    /// bond what was received and sent before a poll at its timeout, else it takes silence for failure.
+
+    /// The next thing to do. Call until [`Output::Timeout`], after each `handle_*` and when the timeout is over. Before a
+    /// poll at its timeout tell the bond what was received and sent, else it takes silence for failure.
     pub fn poll(&mut self, now: Instant) -> Output {
-        todo!()
+        if self.outputs.is_empty() && (self.is_dirty || now >= self.due) {
+            self.is_dirty = false;
+            self.evaluate(now);
+            self.due = self.next_due(now);
+        }
+        self.outputs
+            .pop_front()
+            .unwrap_or(Output::Timeout(self.due))
     }
+
     /// The plan in force.
     pub fn plan(&self) -> &Plan<PathId> {
-        todo!()
+        &self.plan
     }
+
     /// The settings in force.
     pub fn settings(&self) -> &Arc<PolicySettings> {
-        todo!()
+        &self.settings
     }
-    /// For the operator.
-    pub fn status(&self, now: Instant) -> BondStatus {
-        todo!()
+
+    /// Tells a path what happened; `happen` says whether the path came to life by it.
+    fn with(&mut self, path: PathId, now: Instant, happen: impl FnOnce(&mut Member) -> bool) {
+        let around = self.surroundings(now);
+        let Some(member) = self.members.get_mut(&path) else {
+            return;
+        };
+        let was_trial = member.life.phase == Phase::Trial;
+        let revived = happen(member);
+        self.due = self.due.min(member.next(&around, now));
+        let path = (revived && was_trial).then(|| member.label());
+        self.is_dirty |= revived;
+        if let Some(path) = path {
+            self.tell(EventKind::TrialEnded { path, proven: true }, now);
+        }
+    }
+
+    pub(crate) fn has_traffic(&self, now: Instant) -> bool {
+        self.last_traffic
+            .is_some_and(|last| now <= last + RECENT_TRAFFIC)
+    }
+
+    pub(crate) fn surroundings(&self, now: Instant) -> Surroundings {
+        Surroundings {
+            strategy: self.settings.monitor,
+            is_stock: self.traits.is_stock,
+            has_traffic: self.has_traffic(now),
+        }
+    }
+
+    fn next_due(&self, now: Instant) -> Instant {
+        let around = self.surroundings(now);
+        let tick = if around.has_traffic { TICK } else { IDLE_TICK };
+        self.members
+            .values()
+            .map(|member| member.next(&around, now))
+            .chain(self.slots.next_step(self.balances_load()))
+            .chain([now + tick])
+            .min()
+            .unwrap_or(now)
+            .max(now + Duration::from_millis(1))
+    }
+
+    pub(crate) fn rule_of(&self, path: &PathInfo) -> Rule {
+        Rule::resolve(
+            path,
+            &self.settings,
+            &self.links,
+            self.is_restricted,
+            self.traits.is_stock,
+        )
+    }
+
+    /// Rules or the peer changed.
+    pub(crate) fn resolve_rules(&mut self) {
+        let rules: Vec<_> = self
+            .members
+            .iter()
+            .map(|(id, member)| (*id, self.rule_of(&member.info)))
+            .collect();
+        for (id, rule) in rules {
+            if let Some(member) = self.members.get_mut(&id) {
+                member.rule = rule;
+            }
+        }
+        self.is_dirty = true;
+    }
+
+    pub(crate) fn mark_dirty(&mut self) {
+        self.is_dirty = true;
+    }
+
+    pub(crate) fn request(&mut self, output: Output) {
+        self.outputs.push_back(output);
+    }
+
+    pub(crate) fn tell_settings(&mut self, now: Instant) {
+        let settings = Arc::clone(&self.settings);
+        let kind = EventKind::BondConfigured {
+            base: settings.base,
+            failover_interval: settings.failover_interval,
+            probe_interval: settings.failover_interval / 4,
+            up_delay: settings.up_delay,
+            down_delay: settings.down_delay,
+        };
+        self.tell(kind, now);
+    }
+
+    pub(crate) fn tell(&mut self, kind: EventKind, now: Instant) {
+        let second = now.as_millis() / 1000;
+        if second > self.told.0 {
+            let left_out = self.told.2;
+            self.told = (second, 0, 0);
+            if left_out > 0 {
+                self.push_event(EventKind::Suppressed { count: left_out }, now);
+            }
+        }
+        // The creation of a bond with many paths is not a flood.
+        if self.told.1 >= EVENTS_PER_SECOND + self.members.len() as u32 * 3 {
+            self.told.2 += 1;
+            return;
+        }
+        self.told.1 += 1;
+        self.push_event(kind, now);
+    }
+
+    fn push_event(&mut self, kind: EventKind, now: Instant) {
+        let event = BondEvent {
+            at: now,
+            peer: self.peer,
+            policy: self.settings.name.clone(),
+            kind,
+        };
+        self.outputs.push_back(Output::Event(event));
     }
 }

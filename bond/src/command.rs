@@ -2,7 +2,24 @@
 
 use std::sync::Arc;
 
-use crate::config::{LinkMode, PolicySettings};
+use std::time::Duration;
+
+use protocol::Instant;
+
+use crate::bond::Bond;
+use crate::config::{BasePolicy, LinkMode, LinkSettings, PolicySettings};
+use crate::event::{EventKind, Trigger};
+use crate::failover::Cause;
+use crate::link_name;
+use crate::member::Member;
+use crate::plan::Plan;
+use crate::policy::active_backup::Active;
+use crate::policy::slots::SlotTable;
+
+/// How long a rotation holds against the method of link selection.
+const HOLD: Duration = Duration::from_secs(60);
+/// Entries for links that commands may add.
+const MAX_LINKS: usize = 256;
 
 /// An order.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,4 +50,205 @@ pub enum Command {
     LinkDisable(String),
     /// Forget a link's punishments.
     LinkReset(String),
+}
+
+impl Bond {
+    /// Carries out an order. The text says what changed, or why nothing did.
+    pub fn command(&mut self, command: Command, now: Instant) -> Result<String, String> {
+        let text = match command {
+            Command::Rotate { interface, sticky } => {
+                self.rotate(interface.as_deref(), sticky, now)?
+            }
+            Command::SetPolicy(settings) => self.set_policy(settings, now),
+            Command::LinkAdd { interface, mode } => self.add_link(&interface, mode)?,
+            Command::LinkRemove(name) => self.remove_link(&name)?,
+            Command::LinkNominate(name) => self
+                .each_path(&name, |member| {
+                    member.fail(Cause::Unproven, now);
+                    member.forgive();
+                    if member.life.link_up {
+                        member.life.begin_trial(now);
+                        member.prober.hurry();
+                    }
+                })
+                .map(|count| format!("{name}: {count} paths begin a new trial"))?,
+            Command::LinkEnable(name) => self.set_enabled(&name, true)?,
+            Command::LinkDisable(name) => self.set_enabled(&name, false)?,
+            Command::LinkReset(name) => self
+                .each_path(&name, Member::forgive)
+                .map(|count| format!("{name}: punishment of {count} paths is forgotten"))?,
+        };
+        self.mark_dirty();
+        self.tell(EventKind::Commanded { text: text.clone() }, now);
+        Ok(text)
+    }
+
+    fn rotate(
+        &mut self,
+        interface: Option<&str>,
+        sticky: bool,
+        now: Instant,
+    ) -> Result<String, String> {
+        if self.settings.base != BasePolicy::ActiveBackup {
+            return Err(format!(
+                "the bond is {}, not active-backup",
+                self.settings.base
+            ));
+        }
+        let next = match interface {
+            None => self.queue.first(),
+            Some(name) => self.queue.iter().find(|id| {
+                self.members
+                    .get(id)
+                    .is_some_and(|member| link_name::matches(name, &member.info.interface))
+            }),
+        };
+        let Some(next) = next.copied() else {
+            return Err(match interface {
+                None => "the failover queue is empty: no other path can take over".to_owned(),
+                Some(name) => format!("no path of {name} can take over"),
+            });
+        };
+        let mut events = Vec::new();
+        let queue = self.queue.len();
+        self.announce(
+            self.active.path,
+            Some(next),
+            Trigger::Operator,
+            queue,
+            &mut events,
+        );
+        for event in events {
+            self.tell(event, now);
+        }
+        self.active = Active {
+            path: Some(next),
+            since: now,
+            hold: Some(if sticky {
+                Instant::from_micros(u64::MAX)
+            } else {
+                now + HOLD
+            }),
+        };
+        let label = self
+            .members
+            .get(&next)
+            .map_or_else(String::new, |member| member.label());
+        Ok(format!("active link is {label}"))
+    }
+
+    fn set_policy(&mut self, settings: Arc<PolicySettings>, now: Instant) -> String {
+        let text = format!("policy {} is now {}", self.settings.name, settings.name);
+        self.links.clone_from(&settings.links);
+        self.is_restricted = !settings.links.is_empty();
+        if settings.base != self.settings.base {
+            self.active = Active::default();
+            self.queue.clear();
+            self.slots = SlotTable::default();
+            if let (BasePolicy::ActiveBackup, Plan::Single(path)) = (settings.base, &self.plan) {
+                self.active.path = Some(*path);
+            }
+        }
+        self.settings = settings;
+        self.resolve_rules();
+        self.tell_settings(now);
+        text
+    }
+
+    fn add_link(&mut self, name: &str, mode: LinkMode) -> Result<String, String> {
+        if name.is_empty() {
+            return Err("a link needs a name".to_owned());
+        }
+        if self.links.len() >= MAX_LINKS {
+            return Err("too many links".to_owned());
+        }
+        match self.links.iter_mut().find(|link| link.name == name) {
+            Some(link) if link.mode == mode && link.enabled => {
+                return Err(format!("{name} is {} already", mode.name()));
+            }
+            Some(link) => {
+                link.mode = mode;
+                link.enabled = true;
+            }
+            None => self.links.push(LinkSettings {
+                mode,
+                ..LinkSettings::new(name)
+            }),
+        }
+        self.resolve_rules();
+        Ok(format!("{name} is {}", mode.name()))
+    }
+
+    fn remove_link(&mut self, name: &str) -> Result<String, String> {
+        let known = self.links.iter().any(|link| link.name == name);
+        if !known && !self.has_path(name) {
+            return Err(format!("there is no link {name}"));
+        }
+        self.links.retain(|link| link.name != name);
+        if !self.is_restricted {
+            // Without rules every link is used unless one says otherwise.
+            self.links.push(LinkSettings {
+                mode: LinkMode::Never,
+                ..LinkSettings::new(name)
+            });
+        }
+        self.resolve_rules();
+        Ok(format!("{name} is no link of the bond any more"))
+    }
+
+    fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<String, String> {
+        let verb = if enabled { "enabled" } else { "disabled" };
+        let has_path = self.has_path(name);
+        match self.links.iter_mut().find(|link| link.name == name) {
+            Some(link) if link.enabled == enabled => {
+                return Err(format!("{name} is {verb} already"));
+            }
+            Some(link) => link.enabled = enabled,
+            None if !has_path => return Err(format!("there is no link {name}")),
+            None if enabled => return Err(format!("{name} is {verb} already")),
+            None => {
+                let sample = self
+                    .members
+                    .values()
+                    .find(|member| link_name::matches(name, &member.info.interface));
+                // What a pattern says of it stays so when it is enabled again.
+                let inherited = sample
+                    .and_then(|member| crate::rule::find(&member.info, &self.links))
+                    .cloned();
+                let mut link = inherited.unwrap_or_else(|| LinkSettings {
+                    mode: LinkMode::Primary,
+                    ..LinkSettings::new(name)
+                });
+                name.clone_into(&mut link.name);
+                link.enabled = false;
+                self.links.push(link);
+            }
+        }
+        self.resolve_rules();
+        Ok(format!("{name} is {verb}"))
+    }
+
+    fn has_path(&self, name: &str) -> bool {
+        self.members
+            .values()
+            .any(|member| link_name::matches(name, &member.info.interface))
+    }
+
+    fn each_path(
+        &mut self,
+        name: &str,
+        mut change: impl FnMut(&mut Member),
+    ) -> Result<usize, String> {
+        let mut count = 0;
+        for member in self.members.values_mut() {
+            if link_name::matches(name, &member.info.interface) {
+                change(member);
+                count += 1;
+            }
+        }
+        if count == 0 {
+            return Err(format!("there is no path on {name}"));
+        }
+        Ok(count)
+    }
 }

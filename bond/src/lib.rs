@@ -3,11 +3,20 @@
 pub mod bond;
 pub mod command;
 pub mod config;
+mod evaluate;
 pub mod event;
+pub mod failover;
 pub mod flow;
+pub mod link_name;
+mod member;
 pub mod path;
 pub mod plan;
+pub mod policy;
+pub mod probe;
 pub mod qos;
+pub mod quality;
+mod report;
+mod rule;
 pub mod status;
 
 pub use bond::{Bond, DeliveryReport, LinkEvent, Output, PeerTraits};

@@ -1,0 +1,285 @@
+//! From the state of the paths to the plan.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use protocol::Instant;
+
+use crate::bond::{Bond, Output};
+use crate::config::{BalancePolicy, BasePolicy, LinkMode};
+use crate::event::{EventKind, Trigger};
+use crate::failover::Phase;
+use crate::path::PathId;
+use crate::plan::Plan;
+use crate::policy::slots::Mobility;
+use crate::policy::{
+    Fitness, View, active_backup, balance_aware, balance_rr, balance_xor, broadcast, none,
+    overflows,
+};
+use crate::quality::relative_quality;
+use crate::status::BondState;
+
+/// How rarely paths are asked that wait for others to fail.
+const STANDBY: Duration = Duration::from_secs(1);
+const STANDBY_SPARE: Duration = Duration::from_secs(10);
+const STANDBY_METERED: Duration = Duration::from_secs(60);
+
+impl Bond {
+    /// Lets every path do what is due, and decides anew which of them carry what.
+    pub(crate) fn evaluate(&mut self, now: Instant) {
+        let around = self.surroundings(now);
+        let mut events = Vec::new();
+        let mut probes = Vec::new();
+        for (id, member) in &mut self.members {
+            if member.advance(&around, &self.settings, &mut events, now) {
+                probes.push(*id);
+            }
+            member.update_fitness(&mut events, now);
+        }
+        let views = self.views(now);
+        self.overflows = overflows(&views, self.overflows);
+        let plan = self.decide(&views, &mut events, now);
+        // The plan first: every packet until then may go astray.
+        if plan != self.plan {
+            self.plan = plan.clone();
+            self.request(Output::PlanChanged(plan));
+        }
+        for path in probes {
+            self.request(Output::Probe(path));
+        }
+        self.set_standby();
+        self.compare_state(&mut events);
+        for event in events {
+            self.tell(event, now);
+        }
+    }
+
+    fn views(&mut self, now: Instant) -> Vec<View> {
+        let mut views: Vec<View> = self
+            .members
+            .values()
+            .map(|member| member.view(now))
+            .collect();
+        let proven: Vec<PathId> = self
+            .members
+            .values()
+            .filter(|member| member.life.phase == Phase::Up)
+            .map(|member| member.info.id)
+            .collect();
+        let terms: Vec<_> = proven
+            .iter()
+            .filter_map(|id| self.members.get(id))
+            .map(|member| member.quality.terms(&self.settings.limits, now))
+            .collect();
+        let qualities = relative_quality(&self.settings.quality, &terms);
+        self.qualities = proven.into_iter().zip(qualities).collect();
+        for view in &mut views {
+            view.quality = self.qualities.get(&view.id).copied().unwrap_or(0.0);
+        }
+        views
+    }
+
+    fn decide(
+        &mut self,
+        views: &[View],
+        events: &mut Vec<EventKind>,
+        now: Instant,
+    ) -> Plan<PathId> {
+        let settings = &self.settings;
+        match settings.base {
+            BasePolicy::None => none::plan(views, &self.plan),
+            BasePolicy::ActiveBackup => self.decide_active(views, events, now),
+            BasePolicy::Broadcast => broadcast::plan(views),
+            BasePolicy::BalanceRr => {
+                balance_rr::plan(views, self.overflows, settings.packets_per_link, &self.plan)
+            }
+            BasePolicy::BalanceAware
+                if balance_aware::places_packets(settings.balance, self.traits.can_reorder) =>
+            {
+                balance_aware::packet_plan(views, self.overflows, &self.plan)
+            }
+            BasePolicy::BalanceXor | BasePolicy::BalanceAware => {
+                self.decide_slots(views, events, now)
+            }
+        }
+    }
+
+    fn decide_active(
+        &mut self,
+        views: &[View],
+        events: &mut Vec<EventKind>,
+        now: Instant,
+    ) -> Plan<PathId> {
+        let choice = active_backup::choose(views, self.settings.link_select, self.active, now);
+        if let Some(trigger) = choice.trigger {
+            self.announce(
+                self.active.path,
+                choice.active.path,
+                trigger,
+                choice.queue.len(),
+                events,
+            );
+        }
+        if choice.queue.is_empty() && !self.queue.is_empty() {
+            events.push(EventKind::QueueEmpty);
+        }
+        self.active = choice.active;
+        self.queue = choice.queue;
+        self.active.path.map_or(Plan::Unreachable, Plan::Single)
+    }
+
+    pub(crate) fn announce(
+        &self,
+        from: Option<PathId>,
+        to: Option<PathId>,
+        trigger: Trigger,
+        queue: usize,
+        events: &mut Vec<EventKind>,
+    ) {
+        let label = |id: Option<PathId>| {
+            let id = id?;
+            // A removed path has no name left.
+            Some(
+                self.members
+                    .get(&id)
+                    .map_or_else(|| "-".to_owned(), |m| m.label()),
+            )
+        };
+        let detection = from
+            .filter(|_| trigger == Trigger::Dead)
+            .and_then(|from| self.members.get(&from)?.detection);
+        events.push(EventKind::ActiveChanged {
+            from: label(from),
+            to: label(to),
+            trigger,
+            detection,
+            queue,
+        });
+    }
+
+    /// Slots move by themselves, and load is balanced.
+    pub(crate) fn balances_load(&self) -> bool {
+        self.settings.base == BasePolicy::BalanceAware
+            && self.settings.balance != BalancePolicy::FlowStatic
+    }
+
+    fn decide_slots(
+        &mut self,
+        views: &[View],
+        events: &mut Vec<EventKind>,
+        now: Instant,
+    ) -> Plan<PathId> {
+        let retargeted = match self.settings.base {
+            BasePolicy::BalanceXor => {
+                balance_xor::retarget(&mut self.slots, views, self.overflows, now)
+            }
+            _ => balance_aware::retarget(&mut self.slots, views, self.overflows, now),
+        };
+        if let Some(moved) = retargeted {
+            let shares = self.slots.targets().iter().map(|(id, share)| {
+                let path = self.members.get(id).map_or_else(String::new, |m| m.label());
+                (path, (share * 1000.0).round() as u16)
+            });
+            events.push(EventKind::Rebalanced {
+                shares: shares.collect(),
+            });
+            if moved > 0 {
+                events.push(EventKind::FlowsMoved {
+                    slots: moved,
+                    reason: "path lost",
+                });
+            }
+        }
+        let mobility = Mobility {
+            strategy: self.settings.rebalance,
+            pause: balance_aware::pause(views),
+        };
+        let stepped = self.slots.step(mobility, self.balances_load(), now);
+        if let Some((slots, reason)) = stepped {
+            events.push(EventKind::FlowsMoved { slots, reason });
+        }
+        let Some(owners) = self.slots.owners() else {
+            return Plan::Unreachable;
+        };
+        if owners.iter().all(|owner| *owner == owners[0]) {
+            return Plan::Single(owners[0]);
+        }
+        if let Plan::Slots { slots, hash } = &self.plan
+            && **slots == *owners
+            && *hash == self.settings.hash
+        {
+            return self.plan.clone();
+        }
+        Plan::Slots {
+            slots: Box::new(*owners),
+            hash: self.settings.hash,
+        }
+    }
+
+    /// Paths outside the plan are asked rarely.
+    fn set_standby(&mut self) {
+        let used = self.used();
+        for (id, member) in &mut self.members {
+            member.standby = if used.contains_key(id) {
+                None
+            } else if member.rule.is_metered {
+                Some(STANDBY_METERED)
+            } else if member.rule.mode == LinkMode::Spare {
+                Some(STANDBY_SPARE)
+            } else {
+                Some(STANDBY)
+            };
+        }
+    }
+
+    /// Each path of the plan with its share of it.
+    pub(crate) fn used(&self) -> BTreeMap<PathId, f64> {
+        let paths = self.plan.paths();
+        let mut used = BTreeMap::new();
+        for path in paths {
+            *used.entry(*path).or_insert(0.0) += 1.0 / paths.len() as f64;
+        }
+        used
+    }
+
+    /// The state, with how many links work and how many there are.
+    pub(crate) fn state_now(&self) -> (BondState, usize, usize) {
+        let mut links: BTreeMap<&str, bool> = BTreeMap::new();
+        let mut paths = 0;
+        for member in self.members.values() {
+            if member.rule.refused.is_none() {
+                paths += 1;
+                *links.entry(&member.info.interface).or_default() |=
+                    member.fitness < Fitness::Waiting;
+            }
+        }
+        let alive = links.values().filter(|alive| **alive).count();
+        let state = match (alive, paths) {
+            (0, _) => BondState::Failed,
+            (_, 1) => BondState::Single,
+            (alive, _) if alive == links.len() => BondState::Healthy,
+            _ => BondState::Degraded,
+        };
+        (state, alive, links.len())
+    }
+
+    fn compare_state(&mut self, events: &mut Vec<EventKind>) {
+        let (to, alive_links, total_links) = self.state_now();
+        let from = self.state.replace(to).unwrap_or(BondState::Failed);
+        if from != to {
+            events.push(EventKind::StateChanged {
+                from,
+                to,
+                alive_links,
+                total_links,
+            });
+        }
+        let has_link = self.members.is_empty() || total_links > 0;
+        if self.has_link && !has_link {
+            events.push(EventKind::NoLink {
+                reason: "the rules refuse every path",
+            });
+        }
+        self.has_link = has_link;
+    }
+}

@@ -1,0 +1,443 @@
+//! One path of a bond: what the settings say of it, whether it works, how good it is, and what it wants to do next.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+use crate::config::{MonitorStrategy, PolicySettings};
+use crate::event::EventKind;
+use crate::failover::{Cause, Life, Phase, Punishment, TRIAL};
+use crate::path::PathInfo;
+use crate::policy::{Fitness, View};
+use crate::probe::{Prober, Watch};
+use crate::quality::{ENOUGH_OUTCOMES, Quality, Rate};
+use crate::rule::Rule;
+
+/// Packets per second from which a path is busy.
+const BUSY: f64 = 50.0;
+/// Loss above which a path is avoided, unless the operator names a limit.
+const SOFT_LOSS: f64 = 0.05;
+/// Loss above which a path is the last choice.
+const HARD_LOSS: f64 = 0.25;
+/// Share of failed authentications above which a path is avoided.
+const SOFT_ERRORS: f64 = 0.05;
+/// A limit must be exceeded this long.
+const LOSS_DWELL: Duration = Duration::from_secs(1);
+const DWELL: Duration = Duration::from_secs(2);
+/// After this long without enough to judge by, an avoided path gets another chance.
+const AVOID_AT_MOST: Duration = Duration::from_secs(60);
+
+/// What a path's doings depend on besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) strategy: MonitorStrategy,
+    pub(crate) is_stock: bool,
+    pub(crate) has_traffic: bool,
+}
+
+/// A limit that is exceeded.
+#[derive(Clone, Copy, Debug)]
+struct Excess {
+    metric: &'static str,
+    value: f64,
+    limit: f64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub(crate) info: PathInfo,
+    pub(crate) rule: Rule,
+    pub(crate) life: Life,
+    pub(crate) prober: Prober,
+    pub(crate) quality: Quality,
+    pub(crate) sent_rate: Rate,
+    pub(crate) received_rate: Rate,
+    sent_packets: Rate,
+    pub(crate) bytes: (u64, u64),
+    pub(crate) last_sent: Option<Instant>,
+    /// What it was at the last evaluation.
+    pub(crate) fitness: Fitness,
+    /// The longest interval of probes while it waits for others to fail.
+    pub(crate) standby: Option<Duration>,
+    /// From the first unanswered question to the failure.
+    pub(crate) detection: Option<Duration>,
+    exceeds_since: Option<Instant>,
+    within_since: Option<Instant>,
+    avoided: Option<Instant>,
+    loses_since: Option<Instant>,
+    is_punished: bool,
+    told_capacity: u64,
+}
+
+impl Member {
+    pub(crate) fn new(
+        info: PathInfo,
+        rule: Rule,
+        punishment: Punishment,
+        jitter: u32,
+        now: Instant,
+    ) -> Self {
+        let life = Life::new(info.link_up, info.confirmed, punishment, now);
+        let mut quality = Quality::default();
+        quality.set_up(life.phase == Phase::Up, now);
+        Self {
+            info,
+            rule,
+            life,
+            prober: Prober::new(jitter),
+            quality,
+            sent_rate: Rate::default(),
+            received_rate: Rate::default(),
+            sent_packets: Rate::default(),
+            bytes: (0, 0),
+            last_sent: None,
+            fitness: Fitness::Unusable,
+            standby: None,
+            detection: None,
+            exceeds_since: None,
+            within_since: None,
+            avoided: None,
+            loses_since: None,
+            is_punished: false,
+            told_capacity: 0,
+        }
+    }
+
+    pub(crate) fn label(&self) -> String {
+        self.info.to_string()
+    }
+
+    pub(crate) fn handle_sent(&mut self, packets: u64, bytes: u64, now: Instant) {
+        self.bytes.0 += bytes;
+        self.sent_rate.add(bytes, now);
+        self.sent_packets.add(packets, now);
+        self.last_sent = self.last_sent.max(Some(now));
+    }
+
+    pub(crate) fn handle_received(&mut self, packets: u64, bytes: u64, now: Instant) {
+        self.bytes.1 += bytes;
+        self.received_rate.add(bytes, now);
+        self.quality.add_received(packets, 0, now);
+        self.life.hear(packets, now);
+        if self.life.phase == Phase::Down && self.life.link_up {
+            self.prober.hurry();
+        }
+    }
+
+    /// Something that left at `sent` arrived. True if the path is up again.
+    pub(crate) fn prove(&mut self, sent: Instant, now: Instant) -> bool {
+        self.prober.handle_proof(sent);
+        let revived = self.life.prove(sent, now);
+        if revived {
+            self.prober.reset();
+            self.quality.set_up(true, now);
+            self.detection = None;
+        }
+        revived
+    }
+
+    /// The path is down. True if it was not.
+    pub(crate) fn fail(&mut self, cause: Cause, now: Instant) -> bool {
+        self.detection = self
+            .prober
+            .unanswered()
+            .or(self.life.doubt)
+            .map(|since| now.duration_since(since));
+        let failed = self.life.fail(cause, now);
+        if failed {
+            self.prober.reset();
+            self.quality.set_up(false, now);
+        }
+        failed
+    }
+
+    pub(crate) fn watch(&self, around: &Surroundings, now: Instant) -> Watch {
+        Watch {
+            strategy: around.strategy,
+            failover_interval: self.rule.failover_interval,
+            is_stock: around.is_stock,
+            is_down: self.life.phase == Phase::Down,
+            is_trial: self.life.phase == Phase::Trial
+                || (self.avoided.is_some() || self.is_punished) && around.has_traffic,
+            is_doubted: self.life.doubt.is_some(),
+            has_traffic: around.has_traffic,
+            is_busy: self.sent_packets.at(now) >= BUSY,
+            sent_rate: self.sent_rate.at(now),
+            standby: self.standby,
+            round_trip: self.quality.round_trip(),
+            variation: self.quality.variation(),
+        }
+    }
+
+    /// When the oldest unanswered question becomes a failure. Haste needs a reason: silence where packets flowed, or load.
+    fn death(&self, watch: &Watch) -> Option<Instant> {
+        if self.life.phase != Phase::Up {
+            return None;
+        }
+        if watch.strategy == MonitorStrategy::Passive {
+            let heard = self.life.last_received.max(Some(self.life.since))?;
+            let waited = self.rule.failover_interval + self.rule.down_delay;
+            // Traffic went out long after the last came in.
+            return (self.last_sent? > heard).then_some(heard + waited);
+        }
+        Some(self.prober.unanswered()? + watch.patience() + self.rule.down_delay)
+    }
+
+    /// Does what is due; true if a probe is to be sent. What is of note goes into `events`.
+    pub(crate) fn advance(
+        &mut self,
+        around: &Surroundings,
+        settings: &PolicySettings,
+        events: &mut Vec<EventKind>,
+        now: Instant,
+    ) -> bool {
+        self.life
+            .punishment
+            .advance(self.life.phase == Phase::Up, now);
+        if self
+            .life
+            .silence_deadline(self.quality.round_trip())
+            .is_some_and(|deadline| deadline <= now)
+        {
+            self.life.doubt(now);
+            self.prober.hurry();
+        }
+        let watch = self.watch(around, now);
+        let lost = self.prober.expire(&watch, now);
+        if lost > 0 && self.life.phase == Phase::Up {
+            self.quality.add_outcomes(0, lost, now);
+            self.life.punishment.add_losses(lost);
+        }
+        if self.death(&watch).is_some_and(|deadline| deadline <= now) {
+            let asked = self.prober.unanswered().unwrap_or(now);
+            let hears = self.life.last_received.is_some_and(|heard| heard > asked);
+            if hears {
+                events.push(EventKind::OneWayFailure { path: self.label() });
+            }
+            self.fail(if hears { Cause::OneWay } else { Cause::Silent }, now);
+        } else if self.life.phase == Phase::Trial && self.life.since + TRIAL <= now {
+            events.push(EventKind::TrialEnded {
+                path: self.label(),
+                proven: false,
+            });
+            self.fail(Cause::Unproven, now);
+        }
+        self.judge(settings, events, now);
+        let watch = self.watch(around, now);
+        let due = self.life.link_up
+            && self.rule.refused.is_none()
+            && self
+                .prober
+                .next(&watch, self.life.last_proof)
+                .is_some_and(|due| due <= now);
+        if due {
+            self.prober.handle_asked(&watch, now);
+        }
+        due
+    }
+
+    /// Compares measurements with their limits.
+    fn judge(&mut self, settings: &PolicySettings, events: &mut Vec<EventKind>, now: Instant) {
+        if self.life.phase != Phase::Up {
+            self.loses_since = None;
+            self.exceeds_since = None;
+            return;
+        }
+        let (loss, outcomes) = self.quality.loss(now);
+        if outcomes >= ENOUGH_OUTCOMES && loss > HARD_LOSS {
+            self.loses_since.get_or_insert(now);
+        } else if outcomes >= ENOUGH_OUTCOMES / 2 {
+            self.loses_since = None;
+        }
+        match (self.excess(settings, 1.0, now), self.avoided) {
+            (Some(excess), None) => {
+                self.within_since = None;
+                let since = *self.exceeds_since.get_or_insert(now);
+                let dwell = match excess.metric {
+                    "loss" => LOSS_DWELL,
+                    _ => DWELL + self.rule.down_delay,
+                };
+                if since + dwell <= now {
+                    self.avoided = Some(now);
+                    events.push(EventKind::QualityAvoid {
+                        path: self.label(),
+                        metric: excess.metric,
+                        value: excess.value,
+                        limit: excess.limit,
+                    });
+                }
+            }
+            (None, None) => self.exceeds_since = None,
+            (_, Some(avoided)) => {
+                let can_tell = outcomes >= ENOUGH_OUTCOMES / 2;
+                if self.excess(settings, 0.8, now).is_some() || !can_tell {
+                    self.within_since = None;
+                } else {
+                    self.within_since.get_or_insert(now);
+                }
+                let wait = DWELL.max(self.rule.up_delay);
+                if self.within_since.is_some_and(|since| since + wait <= now)
+                    || !can_tell && avoided + AVOID_AT_MOST <= now
+                {
+                    self.forget_excess();
+                    events.push(EventKind::QualityOk { path: self.label() });
+                }
+            }
+        }
+        if let Some(capacity) = self.quality.capacity() {
+            let old = self.told_capacity;
+            if capacity.abs_diff(old) > old / 5 {
+                self.told_capacity = capacity;
+                events.push(EventKind::CapacityChanged {
+                    path: self.label(),
+                    from: old,
+                    to: capacity,
+                });
+            }
+        }
+    }
+
+    fn forget_excess(&mut self) {
+        self.avoided = None;
+        self.exceeds_since = None;
+        self.loses_since = None;
+    }
+
+    /// Its past counts no more.
+    pub(crate) fn forgive(&mut self) {
+        self.life.punishment = Punishment::default();
+        self.quality.forget_outcomes();
+        self.forget_excess();
+    }
+
+    fn excess(&self, settings: &PolicySettings, factor: f64, now: Instant) -> Option<Excess> {
+        let limits = &settings.limits;
+        let millis = |value: Option<Duration>| value.map(|value| value.as_secs_f64() * 1e3);
+        let told = |(ratio, count)| (count >= ENOUGH_OUTCOMES).then_some(ratio);
+        let (loss, outcomes) = self.quality.loss(now);
+        // Two of twenty may be chance.
+        let lost = (loss * outcomes as f64).round();
+        [
+            (
+                "loss",
+                told((loss, outcomes)).filter(|_| lost >= 3.0),
+                Some(limits.loss.unwrap_or(SOFT_LOSS)),
+            ),
+            (
+                "error ratio",
+                told(self.quality.error_ratio(now)),
+                Some(limits.errors.unwrap_or(SOFT_ERRORS)),
+            ),
+            ("latency", millis(self.quality.latency()), limits.latency),
+            (
+                "variation",
+                millis(self.quality.variation()),
+                limits.variation,
+            ),
+        ]
+        .into_iter()
+        .find_map(|(metric, value, limit)| {
+            let (value, limit) = (value?, limit?);
+            (value > limit * factor).then_some(Excess {
+                metric,
+                value,
+                limit,
+            })
+        })
+    }
+
+    /// How fit it is now, and in a word why.
+    pub(crate) fn condition(&self, now: Instant) -> (Fitness, &'static str) {
+        if self.rule.refused.is_some() {
+            return (Fitness::Unusable, "refused");
+        }
+        match self.life.phase {
+            Phase::Down => (Fitness::Unusable, self.life.cause.name()),
+            Phase::Trial => (Fitness::Trial, "trial"),
+            Phase::Up => {
+                if self.loses_since.is_some_and(|since| since + DWELL <= now) {
+                    (Fitness::Lossy, "lossy")
+                } else if !self.life.punishment.remaining().is_zero() {
+                    (Fitness::Waiting, "punished")
+                } else if self.life.up_delay_end(self.rule.up_delay, now).is_some() {
+                    (Fitness::Waiting, "up delay")
+                } else if self.avoided.is_some() {
+                    (Fitness::Avoided, "avoided")
+                } else {
+                    (Fitness::Fit, "up")
+                }
+            }
+        }
+    }
+
+    /// Takes note of what has become of it.
+    pub(crate) fn update_fitness(&mut self, events: &mut Vec<EventKind>, now: Instant) {
+        let (fitness, reason) = self.condition(now);
+        let carries = |fitness| fitness < Fitness::Waiting;
+        if carries(fitness) && !carries(self.fitness) {
+            events.push(EventKind::PathEligible { path: self.label() });
+        } else if !carries(fitness) && carries(self.fitness) {
+            let age = |at: Option<Instant>| at.map(|at| now.duration_since(at));
+            events.push(EventKind::PathIneligible {
+                path: self.label(),
+                reason,
+                received_age: age(self.life.last_received),
+                proof_age: age(self.life.last_proof),
+            });
+        }
+        self.fitness = fitness;
+        let remaining = self.life.punishment.remaining();
+        if self.is_punished == remaining.is_zero() {
+            self.is_punished = !self.is_punished;
+            events.push(if self.is_punished {
+                EventKind::Punished {
+                    path: self.label(),
+                    remaining,
+                }
+            } else {
+                EventKind::Pardoned { path: self.label() }
+            });
+        }
+    }
+
+    /// When something becomes due without anything happening.
+    pub(crate) fn next(&self, around: &Surroundings, now: Instant) -> Instant {
+        let watch = self.watch(around, now);
+        let probe = (self.life.link_up && self.rule.refused.is_none())
+            .then(|| self.prober.next(&watch, self.life.last_proof))
+            .flatten();
+        let remaining = self.life.punishment.remaining();
+        [
+            probe,
+            self.death(&watch),
+            self.life.silence_deadline(self.quality.round_trip()),
+            (self.life.phase == Phase::Trial).then_some(self.life.since + TRIAL),
+            self.life.up_delay_end(self.rule.up_delay, now),
+            (self.life.phase == Phase::Up && !remaining.is_zero()).then_some(now + remaining),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(now + Duration::from_secs(30))
+    }
+
+    /// What policies see; the quality is filled in by comparison with the others.
+    pub(crate) fn view(&self, now: Instant) -> View {
+        View {
+            id: self.info.id,
+            link: self.info.interface.clone(),
+            destination: self.info.remote.ip().to_canonical().to_string(),
+            mode: self.rule.mode,
+            fitness: self.fitness,
+            preferred: self.rule.preferred,
+            quality: 1.0,
+            latency: self.quality.latency(),
+            variation: self.quality.variation().unwrap_or_default(),
+            declared: self.rule.speed,
+            measured: self.quality.capacity(),
+            allocation: self.rule.allocation,
+            sent_rate: self.sent_rate.at(now) * 8.0,
+            failover_to: self.rule.failover_to.clone(),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! `active-backup`: one path carries everything, the others wait in a queue.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+use super::queue::{order, score};
+use super::{Fitness, View};
+use crate::config::{LinkMode, LinkSelectMethod};
+use crate::event::Trigger;
+use crate::path::PathId;
+
+/// `optimize` changes at most this often.
+const OPTIMIZE_INTERVAL: Duration = Duration::from_secs(15);
+/// `optimize` changes for a score better by this.
+const OPTIMIZE_GAIN: f64 = 1.1;
+
+/// What was chosen before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Active {
+    /// The path.
+    pub path: Option<PathId>,
+    /// Since when.
+    pub since: Instant,
+    /// An operator chose it: stay against the method of selection until then.
+    pub hold: Option<Instant>,
+}
+
+/// What is chosen now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Choice {
+    /// The path and the rest of what to pass next time.
+    pub active: Active,
+    /// Why it is another one than before.
+    pub trigger: Option<Trigger>,
+    /// Who is next, in order.
+    pub queue: Vec<PathId>,
+}
+
+/// Chooses the active path.
+pub fn choose(views: &[View], method: LinkSelectMethod, before: Active, now: Instant) -> Choice {
+    let usable = |view: &&View| view.fitness != Fitness::Unusable && view.mode != LinkMode::Never;
+    let find = |id: PathId| views.iter().find(|view| view.id == id);
+    let present = before.path.and_then(find);
+    let queue = order(views, present);
+    let change = match present.filter(usable) {
+        // The rules of a failed path count, even if it is gone from the table.
+        None => queue.first().map(|next| {
+            let trigger = if before.path.is_some() {
+                Trigger::Dead
+            } else {
+                Trigger::First
+            };
+            (*next, trigger)
+        }),
+        Some(present) => better(present, &queue, method, before, now),
+    };
+    let chosen = change.map(|(next, _)| next).or(present.filter(usable));
+    let trigger = match change {
+        Some((_, trigger)) => Some(trigger),
+        None if chosen.is_none() && before.path.is_some() => Some(Trigger::Dead),
+        None => None,
+    };
+    let active = if trigger.is_some() {
+        Active {
+            path: chosen.map(|view| view.id),
+            since: now,
+            hold: None,
+        }
+    } else {
+        before
+    };
+    Choice {
+        active,
+        trigger,
+        queue: order(views, chosen)
+            .iter()
+            .filter(|view| Some(view.id) != active.path)
+            .map(|view| view.id)
+            .collect(),
+    }
+}
+
+/// A path to leave the working one for.
+fn better<'a>(
+    present: &View,
+    queue: &[&'a View],
+    method: LinkSelectMethod,
+    before: Active,
+    now: Instant,
+) -> Option<(&'a View, Trigger)> {
+    let fitter = queue.iter().find(|view| view.fitness < present.fitness);
+    if let Some(fitter) = fitter {
+        return Some((fitter, Trigger::Quality));
+    }
+    if before.hold.is_some_and(|until| now < until) {
+        return None;
+    }
+    let equals = || queue.iter().filter(|view| view.fitness == present.fitness);
+    let best = |mode: LinkMode| {
+        equals()
+            .filter(|view| view.mode == mode)
+            .max_by(|a, b| score(a).total_cmp(&score(b)).then(b.id.cmp(&a.id)))
+            .copied()
+    };
+    let primary = (present.mode != LinkMode::Primary)
+        .then(|| best(LinkMode::Primary))
+        .flatten();
+    match method {
+        LinkSelectMethod::Failure => None,
+        LinkSelectMethod::Always => primary.map(|view| (view, Trigger::Always)),
+        LinkSelectMethod::Better => primary
+            .filter(|view| score(view) > score(present))
+            .map(|view| (view, Trigger::Better)),
+        LinkSelectMethod::Optimize => {
+            if let Some(primary) = primary {
+                return Some((primary, Trigger::Always));
+            }
+            if now < before.since + OPTIMIZE_INTERVAL {
+                return None;
+            }
+            best(present.mode)
+                .filter(|view| score(view) > score(present) * OPTIMIZE_GAIN)
+                .map(|view| (view, Trigger::Better))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view;
+    use super::*;
+
+    fn on(path: u32) -> Active {
+        Active {
+            path: Some(PathId(path)),
+            ..Active::default()
+        }
+    }
+
+    fn later() -> Instant {
+        Instant::from_millis(60_000)
+    }
+
+    fn chosen(views: &[View], method: LinkSelectMethod, before: Active) -> (u32, Option<Trigger>) {
+        let choice = choose(views, method, before, later());
+        (choice.active.path.map_or(0, |path| path.0), choice.trigger)
+    }
+
+    /// Finding 5: the primary link came back and was ignored.
+    #[test]
+    fn finding_5_always_returns_to_the_primary_link_wherever_it_stands_in_the_queue() {
+        let mut views = [view(1, "a"), view(2, "b"), view(3, "c")];
+        views[1].mode = LinkMode::Spare;
+        views[2].mode = LinkMode::Spare;
+        views[1].failover_to = Some("c".to_owned());
+        use LinkSelectMethod::{Always, Better, Failure};
+        assert_eq!(chosen(&views, Always, on(2)), (1, Some(Trigger::Always)));
+        assert_eq!(chosen(&views, Failure, on(2)), (2, None));
+        assert_eq!(chosen(&views, Better, on(2)), (2, None));
+        views[0].quality = 1.0;
+        views[1].quality = 0.5;
+        assert_eq!(chosen(&views, Better, on(2)), (1, Some(Trigger::Better)));
+    }
+
+    #[test]
+    fn optimize_needs_ten_percent_and_fifteen_seconds() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[0].quality = 0.9;
+        assert_eq!(chosen(&views, LinkSelectMethod::Optimize, on(1)).0, 2);
+        views[0].quality = 0.95;
+        assert_eq!(chosen(&views, LinkSelectMethod::Optimize, on(1)).0, 1);
+        views[0].quality = 0.1;
+        let young = Active {
+            since: later() - Duration::from_secs(14),
+            ..on(1)
+        };
+        assert_eq!(chosen(&views, LinkSelectMethod::Optimize, young).0, 1);
+    }
+
+    #[test]
+    fn spares_are_chosen_when_no_primary_works() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[0].fitness = Fitness::Unusable;
+        views[1].mode = LinkMode::Spare;
+        let choice = choose(&views, LinkSelectMethod::Always, Active::default(), later());
+        assert_eq!(choice.active.path, Some(PathId(2)));
+        assert!(choice.queue.is_empty());
+    }
+
+    #[test]
+    fn a_held_path_is_left_only_for_a_fitter_one() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[1].mode = LinkMode::Spare;
+        let held = Active {
+            hold: Some(later() + Duration::from_secs(1)),
+            ..on(2)
+        };
+        assert_eq!(chosen(&views, LinkSelectMethod::Always, held).0, 2);
+        views[1].fitness = Fitness::Avoided;
+        assert_eq!(
+            chosen(&views, LinkSelectMethod::Always, held),
+            (1, Some(Trigger::Quality))
+        );
+    }
+}

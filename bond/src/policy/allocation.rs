@@ -1,0 +1,137 @@
+//! Target shares: what part of the traffic each path should carry.
+
+use std::collections::BTreeMap;
+
+use super::View;
+use crate::config::Speed;
+use crate::path::PathId;
+
+/// Shares by path; together 1, unless there is no path.
+pub type Shares = BTreeMap<PathId, f64>;
+
+/// What shares follow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Basis {
+    /// Every link alike, unless the operator declared shares.
+    Equal,
+    /// The links' capacity.
+    Capacity,
+    /// Capacity and quality.
+    CapacityAndQuality,
+}
+
+/// Shares of `paths`. Declared shares count before all else; paths of one link divide its share.
+pub fn shares(paths: &[&View], basis: Basis) -> Shares {
+    let mut weights: Vec<f64> = if paths.iter().any(|path| path.allocation.is_some()) {
+        fill_gaps(paths.iter().map(|path| path.allocation))
+    } else {
+        let capacities = match basis {
+            Basis::Equal => vec![1.0; paths.len()],
+            Basis::Capacity | Basis::CapacityAndQuality => capacities(paths),
+        };
+        let quality = |path: &View| match basis {
+            Basis::CapacityAndQuality => quality_factor(path.quality),
+            Basis::Equal | Basis::Capacity => 1.0,
+        };
+        capacities
+            .iter()
+            .zip(paths)
+            .map(|(capacity, path)| capacity * quality(path))
+            .collect()
+    };
+    for (weight, path) in weights.iter_mut().zip(paths) {
+        let siblings = paths.iter().filter(|other| other.link == path.link).count();
+        *weight /= siblings.max(1) as f64;
+    }
+    let sum: f64 = weights.iter().sum();
+    let even = 1.0 / paths.len().max(1) as f64;
+    paths
+        .iter()
+        .zip(&weights)
+        .map(|(path, weight)| (path.id, if sum > 0.0 { weight / sum } else { even }))
+        .collect()
+}
+
+/// 1 for a quality of a half or more, falling to 0.1 at none.
+fn quality_factor(quality: f64) -> f64 {
+    (0.1 + 1.8 * quality).clamp(0.1, 1.0)
+}
+
+/// Declared speeds, else measured ones; paths without take the mean of the others. Nothing known: all alike, never 0/0.
+fn capacities(paths: &[&View]) -> Vec<f64> {
+    let is_relative = paths
+        .iter()
+        .any(|path| matches!(path.declared, Some(Speed::Relative(_))));
+    fill_gaps(paths.iter().map(|path| match path.declared {
+        Some(Speed::Relative(speed)) => (speed > 0).then_some(f64::from(speed)),
+        Some(Speed::BitsPerSecond(bits)) if !is_relative => Some(bits as f64),
+        // Numbers without a unit cannot be compared with bits per second.
+        _ if is_relative => None,
+        _ => path.measured.map(|bits| bits as f64),
+    }))
+}
+
+fn fill_gaps(values: impl Iterator<Item = Option<f64>> + Clone) -> Vec<f64> {
+    let known: Vec<f64> = values.clone().flatten().collect();
+    let mean = match known.len() {
+        0 => 1.0,
+        count => known.iter().sum::<f64>() / count as f64,
+    };
+    values.map(|value| value.unwrap_or(mean)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view;
+    use super::*;
+
+    fn of(views: &[View], basis: Basis) -> Vec<f64> {
+        let paths: Vec<_> = views.iter().collect();
+        shares(&paths, basis).into_values().collect()
+    }
+
+    /// Finding 1: no capacity is known, and every path gets its share all the same.
+    #[test]
+    fn finding_1_unknown_capacities_are_equal_shares() {
+        let views = [view(1, "a"), view(2, "b"), view(3, "c")];
+        for share in of(&views, Basis::CapacityAndQuality) {
+            assert!((share - 1.0 / 3.0).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn declared_capacities_divide_and_a_missing_one_is_the_mean() {
+        let mut views = [view(1, "a"), view(2, "b"), view(3, "c")];
+        views[0].declared = Some(Speed::Relative(1000));
+        views[1].declared = Some(Speed::Relative(100));
+        views[2].declared = Some(Speed::Relative(100));
+        assert!((of(&views, Basis::Capacity)[0] - 1000.0 / 1200.0).abs() < 1e-9);
+        views[2].declared = None;
+        views[2].measured = Some(1_000_000_000);
+        assert!((of(&views, Basis::Capacity)[2] - 550.0 / 1650.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn declared_shares_are_kept_exactly_and_links_with_two_paths_do_not_count_twice() {
+        let mut views = [view(1, "a"), view(2, "a"), view(3, "b")];
+        for view in &mut views {
+            view.allocation = Some(if view.link == "a" { 0.7 } else { 0.3 });
+            view.quality = 0.01;
+            view.declared = Some(Speed::Relative(view.id.0));
+        }
+        let shares = of(&views, Basis::CapacityAndQuality);
+        assert!(
+            (shares[0] - 0.35).abs() < 1e-9 && (shares[2] - 0.3).abs() < 1e-9,
+            "{shares:?}"
+        );
+    }
+
+    #[test]
+    fn bad_quality_costs_share_but_never_all() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[1].quality = 0.0;
+        let shares = of(&views, Basis::CapacityAndQuality);
+        assert!((shares[1] - 0.1 / 1.1).abs() < 1e-9);
+        assert_eq!(of(&views, Basis::Capacity), [0.5, 0.5]);
+    }
+}

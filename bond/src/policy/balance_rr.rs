@@ -1,0 +1,130 @@
+//! `balance-rr`: paths take turns, in proportion to their capacity.
+
+use super::allocation::{Basis, Shares, shares};
+use super::{View, candidates};
+use crate::path::PathId;
+use crate::plan::Plan;
+
+/// Turns of a cycle at most.
+const TURNS: usize = 64;
+
+/// A cycle of turns. The previous one stays while it is nearly right, so that rotations do not start over without cause.
+pub fn plan(
+    views: &[View],
+    overflow: bool,
+    packets_per_path: u16,
+    previous: &Plan<PathId>,
+) -> Plan<PathId> {
+    let paths = candidates(views, overflow);
+    let shares = shares(&paths, Basis::Capacity);
+    if let Plan::Rotate {
+        paths: turns,
+        packets_per_path: packets,
+    } = previous
+        && *packets == u32::from(packets_per_path)
+        && is_close(turns, &shares)
+    {
+        return previous.clone();
+    }
+    cycle(&shares, packets_per_path)
+}
+
+/// A plan in which each path has turns in proportion to its share, spread evenly over the cycle (smooth weighted round robin).
+pub fn cycle(shares: &Shares, packets_per_path: u16) -> Plan<PathId> {
+    let mut weights: Vec<(PathId, usize)> = turns(shares);
+    weights.retain(|(_, weight)| *weight > 0);
+    match *weights {
+        [] => return Plan::Unreachable,
+        [(path, _)] => return Plan::Single(path),
+        _ => {}
+    }
+    let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
+    let mut credit = vec![0isize; weights.len()];
+    let mut paths = Vec::with_capacity(sum);
+    for _ in 0..sum {
+        for (credit, (_, weight)) in credit.iter_mut().zip(&weights) {
+            *credit += *weight as isize;
+        }
+        let mut next = 0;
+        for (index, value) in credit.iter().enumerate() {
+            if *value > credit[next] {
+                next = index;
+            }
+        }
+        credit[next] -= sum as isize;
+        paths.push(weights[next].0);
+    }
+    Plan::Rotate {
+        paths: paths.into(),
+        packets_per_path: u32::from(packets_per_path),
+    }
+}
+
+/// The shortest cycle that meets the shares to a hundredth, or the longest allowed; every share above nothing has a turn.
+fn turns(shares: &Shares) -> Vec<(PathId, usize)> {
+    let weigh = |length: usize| -> Vec<(PathId, usize)> {
+        shares
+            .iter()
+            .map(|(path, share)| {
+                let turns = (share * length as f64).round() as usize;
+                (*path, if *share > 0.0 { turns.max(1) } else { 0 })
+            })
+            .collect()
+    };
+    let error = |weights: &[(PathId, usize)]| {
+        let sum: usize = weights.iter().map(|(_, weight)| weight).sum();
+        weights
+            .iter()
+            .map(|(path, weight)| (*weight as f64 / sum.max(1) as f64 - shares[path]).abs())
+            .fold(0.0, f64::max)
+    };
+    (shares.len()..=TURNS)
+        .map(weigh)
+        .find(|weights| error(weights) < 0.01)
+        .unwrap_or_else(|| weigh(TURNS))
+}
+
+fn is_close(turns: &[PathId], shares: &Shares) -> bool {
+    turns.iter().all(|path| shares.contains_key(path))
+        && shares.iter().all(|(path, share)| {
+            let count = turns.iter().filter(|turn| *turn == path).count();
+            let actual = count as f64 / turns.len().max(1) as f64;
+            (count > 0) == (*share > 0.0) && (actual - share).abs() <= 0.05
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::view;
+    use super::*;
+    use crate::config::Speed;
+
+    fn turns_of(plan: &Plan<PathId>) -> Vec<u32> {
+        plan.paths().iter().map(|path| path.0).collect()
+    }
+
+    #[test]
+    fn equal_paths_alternate_and_unequal_ones_interleave() {
+        let mut views = [view(1, "a"), view(2, "b"), view(3, "c")];
+        let even = plan(&views, false, 8, &Plan::Unreachable);
+        assert_eq!(turns_of(&even), [1, 2, 3]);
+        views[0].declared = Some(Speed::Relative(20));
+        views[1].declared = Some(Speed::Relative(10));
+        views[2].declared = Some(Speed::Relative(10));
+        let weighted = plan(&views, false, 8, &even);
+        assert_eq!(turns_of(&weighted), [1, 2, 3, 1]);
+        // A change of a few percent is no reason to start over.
+        views[0].declared = Some(Speed::Relative(21));
+        assert_eq!(plan(&views, false, 8, &weighted), weighted);
+    }
+
+    #[test]
+    fn a_slow_path_gets_no_more_than_its_share() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[0].measured = Some(50_000_000);
+        views[1].measured = Some(5_000_000);
+        let plan = turns_of(&plan(&views, false, 8, &Plan::Unreachable));
+        let slow = plan.iter().filter(|path| **path == 2).count() as f64 / plan.len() as f64;
+        assert!((slow - 1.0 / 11.0).abs() < 0.011, "{slow}");
+    }
+}

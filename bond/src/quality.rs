@@ -1,0 +1,392 @@
+//! How good a path is: latency, variation, loss, errors, availability and capacity, each over its own window.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Instant;
+
+use crate::config::{QualityLimits, QualityWeights};
+
+/// How many latency samples the variation is taken from.
+const SAMPLES: usize = 64;
+/// Window of the largest latency and of the capacity.
+const WINDOW: Duration = Duration::from_secs(10);
+/// Loss and errors are told from ten buckets of this length.
+const BUCKET: Duration = Duration::from_millis(500);
+const BUCKETS: usize = 10;
+/// Fewer outcomes than this say nothing about loss.
+pub const ENOUGH_OUTCOMES: u64 = 20;
+/// Availability is told from this much past.
+const AVAILABILITY_WINDOW: Duration = Duration::from_secs(600);
+/// Changes between up and down that are remembered for it.
+const TRANSITIONS: usize = 64;
+/// Samples in a windowed maximum; older ones are merged.
+const MAXIMA: usize = 32;
+
+/// A rate that forgets exponentially.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rate {
+    per_second: f64,
+    at: Instant,
+}
+
+impl Rate {
+    /// Seconds after which a contribution has lost most of its weight.
+    const TIME_CONSTANT: f64 = 1.0;
+
+    /// Counts `amount` at `now`.
+    pub fn add(&mut self, amount: u64, now: Instant) {
+        self.per_second = self.at(now) + amount as f64 / Self::TIME_CONSTANT;
+        self.at = self.at.max(now);
+    }
+
+    /// Per second, at `now`.
+    pub fn at(&self, now: Instant) -> f64 {
+        let age = now.duration_since(self.at).as_secs_f64();
+        self.per_second * (-age / Self::TIME_CONSTANT).exp()
+    }
+}
+
+/// Good and bad outcomes of the last five seconds.
+#[derive(Clone, Debug, Default)]
+struct Outcomes {
+    buckets: VecDeque<(u64, u64, u64)>,
+}
+
+impl Outcomes {
+    fn add(&mut self, good: u64, bad: u64, now: Instant) {
+        let index = now.as_micros() / BUCKET.as_micros() as u64;
+        match self.buckets.back_mut() {
+            Some((at, g, b)) if *at >= index => {
+                *g += good;
+                *b += bad;
+            }
+            _ => self.buckets.push_back((index, good, bad)),
+        }
+        while self.buckets.len() > BUCKETS {
+            self.buckets.pop_front();
+        }
+    }
+
+    fn totals(&self, now: Instant) -> (u64, u64) {
+        let oldest = (now.as_micros() / BUCKET.as_micros() as u64).saturating_sub(BUCKETS as u64);
+        self.buckets
+            .iter()
+            .filter(|(at, ..)| *at > oldest)
+            .fold((0, 0), |(good, bad), (_, g, b)| (good + g, bad + b))
+    }
+}
+
+/// The largest value of the last ten seconds.
+#[derive(Clone, Debug, Default)]
+struct WindowedMax(VecDeque<(Instant, u64)>);
+
+impl WindowedMax {
+    fn add(&mut self, value: u64, now: Instant) {
+        while self.0.back().is_some_and(|(_, last)| *last <= value) {
+            self.0.pop_back();
+        }
+        self.0.push_back((now, value));
+        if self.0.len() > MAXIMA {
+            self.0.remove(1);
+        }
+        // The newest stays however old it becomes: no news is no change.
+        while self.0.len() > 1 && self.0[0].0 + WINDOW < now {
+            self.0.pop_front();
+        }
+    }
+
+    fn get(&self) -> Option<u64> {
+        self.0.front().map(|(_, value)| *value)
+    }
+
+    fn scale(&mut self, factor: f64) {
+        for (_, value) in &mut self.0 {
+            *value = (*value as f64 * factor) as u64;
+        }
+    }
+}
+
+/// What is known of one path.
+#[derive(Clone, Debug, Default)]
+pub struct Quality {
+    smoothed: Option<f64>,
+    round_trips: VecDeque<u32>,
+    largest: WindowedMax,
+    smallest: Option<u32>,
+    outcomes: Outcomes,
+    received: Outcomes,
+    capacity: WindowedMax,
+    transitions: VecDeque<(Instant, bool)>,
+}
+
+impl Quality {
+    /// A round trip took this long.
+    pub fn add_round_trip(&mut self, round_trip: Duration, now: Instant) {
+        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        self.smoothed = Some(match self.smoothed {
+            None => f64::from(micros),
+            Some(smoothed) => smoothed + (f64::from(micros) - smoothed) / 8.0,
+        });
+        if self.round_trips.len() == SAMPLES {
+            self.round_trips.pop_front();
+        }
+        self.round_trips.push_back(micros);
+        self.largest.add(u64::from(micros), now);
+        self.smallest = Some(self.smallest.map_or(micros, |least| least.min(micros)));
+    }
+
+    /// Of packets sent, so many arrived and so many did not.
+    pub fn add_outcomes(&mut self, delivered: u64, lost: u64, now: Instant) {
+        self.outcomes.add(delivered, lost, now);
+    }
+
+    /// Losses so far count no more.
+    pub fn forget_outcomes(&mut self) {
+        self.outcomes = Outcomes::default();
+    }
+
+    /// Of packets received, so many were authentic and so many were not.
+    pub fn add_received(&mut self, authentic: u64, forged: u64, now: Instant) {
+        self.received.add(authentic, forged, now);
+    }
+
+    /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. A rate below what was
+    /// reached before only says that little was sent, unless packets were lost or had to queue.
+    pub fn add_delivery(
+        &mut self,
+        bytes: u64,
+        packets: u64,
+        lost: u64,
+        interval: Duration,
+        now: Instant,
+    ) {
+        if interval.is_zero() {
+            return;
+        }
+        self.add_outcomes(packets, lost, now);
+        let congested = lost * 50 > packets + lost || self.queueing_delay() > self.queueing_limit();
+        if congested {
+            self.capacity.scale(0.85);
+        }
+        let bits = (bytes as f64 * 8.0 / interval.as_secs_f64()) as u64;
+        self.capacity.add(bits, now);
+    }
+
+    fn queueing_delay(&self) -> f64 {
+        match (self.smoothed, self.smallest) {
+            (Some(smoothed), Some(least)) => smoothed - f64::from(least),
+            _ => 0.0,
+        }
+    }
+
+    fn queueing_limit(&self) -> f64 {
+        (f64::from(self.smallest.unwrap_or(0)) / 2.0).max(20_000.0)
+    }
+
+    /// The path went up or down.
+    pub fn set_up(&mut self, up: bool, now: Instant) {
+        if self.transitions.back().is_some_and(|(_, last)| *last == up) {
+            return;
+        }
+        if self.transitions.len() == TRANSITIONS {
+            self.transitions.pop_front();
+        }
+        self.transitions.push_back((now, up));
+    }
+
+    /// Smoothed round trip.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.smoothed
+            .map(|micros| Duration::from_micros(micros as u64))
+    }
+
+    /// Smoothed one-way latency: half a round trip.
+    pub fn latency(&self) -> Option<Duration> {
+        self.round_trip().map(|round_trip| round_trip / 2)
+    }
+
+    /// Largest one-way latency of the last 10 s.
+    pub fn latency_max(&self) -> Option<Duration> {
+        self.largest
+            .get()
+            .map(|micros| Duration::from_micros(micros / 2))
+    }
+
+    /// Standard deviation (n - 1) of the one-way latency over the last 64 samples.
+    pub fn variation(&self) -> Option<Duration> {
+        let count = self.round_trips.len();
+        if count < 2 {
+            return None;
+        }
+        let mean = self.round_trips.iter().map(|v| f64::from(*v)).sum::<f64>() / count as f64;
+        let squares: f64 = self
+            .round_trips
+            .iter()
+            .map(|value| (f64::from(*value) - mean).powi(2))
+            .sum();
+        let deviation = (squares / (count - 1) as f64).sqrt();
+        Some(Duration::from_micros((deviation / 2.0) as u64))
+    }
+
+    /// Lost / sent of the last 5 s, and how many outcomes that is told from.
+    pub fn loss(&self, now: Instant) -> (f64, u64) {
+        ratio(self.outcomes.totals(now))
+    }
+
+    /// Failed authentications / received of the last 5 s, and how many packets that is told from.
+    pub fn error_ratio(&self, now: Instant) -> (f64, u64) {
+        ratio(self.received.totals(now))
+    }
+
+    /// Measured capacity in bit/s.
+    pub fn capacity(&self) -> Option<u64> {
+        self.capacity.get().filter(|bits| *bits > 0)
+    }
+
+    /// Share of the last 600 s, or of the path's life, that it was up.
+    pub fn availability(&self, now: Instant) -> f64 {
+        let Some((first, _)) = self.transitions.front() else {
+            return 1.0;
+        };
+        let start = (*first).max(now - AVAILABILITY_WINDOW);
+        let all = now.duration_since(start).as_secs_f64();
+        if all <= 0.0 {
+            return if self.transitions.back().is_some_and(|(_, up)| *up) {
+                1.0
+            } else {
+                0.0
+            };
+        }
+        let ends = self
+            .transitions
+            .iter()
+            .skip(1)
+            .map(|(at, _)| *at)
+            .chain([now]);
+        let up: f64 = self
+            .transitions
+            .iter()
+            .zip(ends)
+            .filter(|((_, up), _)| *up)
+            .map(|((from, _), to)| to.duration_since((*from).max(start)).as_secs_f64())
+            .sum();
+        (up / all).clamp(0.0, 1.0)
+    }
+
+    /// The six terms of the quality, each 0..=1, in the order of [`QualityWeights`]: exp(-4·m/max); availability⁴. What is
+    /// unknown is taken for perfect.
+    pub fn terms(&self, limits: &QualityLimits, now: Instant) -> [f64; 6] {
+        let term = |value: f64, limit: f64| (-4.0 * (value / limit).clamp(0.0, 1.0)).exp();
+        let millis = |value: Option<Duration>| value.map_or(0.0, |value| value.as_secs_f64() * 1e3);
+        let latency_limit = limits.latency.unwrap_or(500.0);
+        let enough = |(ratio, count)| if count >= ENOUGH_OUTCOMES { ratio } else { 0.0 };
+        [
+            term(millis(self.latency()), latency_limit),
+            term(millis(self.latency_max()), latency_limit),
+            term(millis(self.variation()), limits.variation.unwrap_or(100.0)),
+            term(enough(self.loss(now)), limits.loss.unwrap_or(0.05)),
+            term(enough(self.error_ratio(now)), limits.errors.unwrap_or(0.05)),
+            self.availability(now).powi(4),
+        ]
+    }
+}
+
+fn ratio((good, bad): (u64, u64)) -> (f64, u64) {
+    let all = good + bad;
+    (bad as f64 / all.max(1) as f64, all)
+}
+
+/// Weighs each path's terms against the best path in that term: 0..=1 each.
+pub fn relative_quality(weights: &QualityWeights, terms: &[[f64; 6]]) -> Vec<f64> {
+    let weights = [
+        weights.latency,
+        weights.latency_max,
+        weights.variation,
+        weights.loss,
+        weights.errors,
+        weights.availability,
+    ];
+    let best: [f64; 6] = std::array::from_fn(|term| {
+        terms
+            .iter()
+            .map(|path| path[term])
+            .fold(f64::MIN_POSITIVE, f64::max)
+    });
+    terms
+        .iter()
+        .map(|path| {
+            (0..6)
+                .map(|term| weights[term] * path[term] / best[term])
+                .sum::<f64>()
+                .clamp(0.0, 1.0)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
+    #[test]
+    fn variation_is_the_standard_deviation_of_few_samples_too() {
+        let mut quality = Quality::default();
+        for millis in [20, 40] {
+            quality.add_round_trip(Duration::from_millis(millis), at(0));
+        }
+        // Deviation of the round trips: sqrt(200) ms; one way half of it.
+        let variation = quality.variation().expect("two samples").as_micros();
+        assert!((7070..7073).contains(&variation), "{variation}");
+        assert_eq!(quality.latency(), Some(Duration::from_micros(11_250)));
+        assert_eq!(quality.latency_max(), Some(Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn loss_is_forgotten_after_five_seconds() {
+        let mut quality = Quality::default();
+        quality.add_outcomes(80, 20, at(1000));
+        assert_eq!(quality.loss(at(2000)), (0.2, 100));
+        assert_eq!(quality.loss(at(7000)), (0.0, 0));
+    }
+
+    #[test]
+    fn capacity_follows_the_best_rate_and_falls_when_packets_are_lost() {
+        let mut quality = Quality::default();
+        let quarter = Duration::from_millis(250);
+        quality.add_delivery(1_000_000, 1000, 0, quarter, at(250));
+        assert_eq!(quality.capacity(), Some(32_000_000));
+        // Little to send: no change.
+        quality.add_delivery(1000, 1, 0, quarter, at(500));
+        assert_eq!(quality.capacity(), Some(32_000_000));
+        // A tenth of it, with loss: within three seconds near the new value.
+        for step in 3..15 {
+            quality.add_delivery(100_000, 100, 10, quarter, at(250 * step));
+        }
+        let capacity = quality.capacity().expect("measured");
+        assert!((3_200_000..6_000_000).contains(&capacity), "{capacity}");
+        // Back up at once.
+        quality.add_delivery(1_000_000, 1000, 0, quarter, at(4000));
+        assert_eq!(quality.capacity(), Some(32_000_000));
+    }
+
+    #[test]
+    fn availability_counts_time_up() {
+        let mut quality = Quality::default();
+        quality.set_up(true, at(0));
+        quality.set_up(false, at(90_000));
+        assert!((quality.availability(at(100_000)) - 0.9).abs() < 1e-9);
+        assert!(quality.availability(at(10_000_000)) < 1e-9);
+    }
+
+    #[test]
+    fn relative_quality_never_divides_by_nothing() {
+        let perfect = relative_quality(&QualityWeights::default(), &[[1.0; 6], [0.0; 6]]);
+        assert!((perfect[0] - 1.0).abs() < 1e-9 && perfect[1].abs() < 1e-9);
+        let none = relative_quality(&QualityWeights::default(), &[[0.0; 6]; 2]);
+        assert!(none.iter().all(|quality| quality.is_finite()));
+    }
+}

@@ -1,0 +1,121 @@
+//! What the settings say about one path.
+
+use std::time::Duration;
+
+use crate::config::{BasePolicy, IpPreference, LinkMode, LinkSettings, PolicySettings, Speed};
+use crate::link_name;
+use crate::path::PathInfo;
+
+/// Towards a stock peer failures cannot be told faster: it answers few probes (protocol specification 15.6).
+const STOCK_FAILOVER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The entry of a path's link, resolved.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Rule {
+    pub(crate) mode: LinkMode,
+    /// Why the path may carry nothing.
+    pub(crate) refused: Option<&'static str>,
+    pub(crate) preferred: bool,
+    pub(crate) failover_interval: Duration,
+    pub(crate) up_delay: Duration,
+    pub(crate) down_delay: Duration,
+    pub(crate) failover_to: Option<String>,
+    pub(crate) speed: Option<Speed>,
+    pub(crate) allocation: Option<f64>,
+    pub(crate) is_metered: bool,
+}
+
+impl Rule {
+    /// `links`: entries in force; `is_restricted`: a path without an entry is refused.
+    pub(crate) fn resolve(
+        path: &PathInfo,
+        settings: &PolicySettings,
+        links: &[LinkSettings],
+        is_restricted: bool,
+        peer_is_stock: bool,
+    ) -> Self {
+        let entry = find(path, links);
+        let interval = entry
+            .and_then(|link| link.failover_interval)
+            .unwrap_or(settings.failover_interval);
+        let mut rule = Self {
+            mode: LinkMode::Primary,
+            refused: None,
+            preferred: true,
+            failover_interval: if peer_is_stock {
+                interval.max(STOCK_FAILOVER_INTERVAL)
+            } else {
+                interval
+            },
+            up_delay: settings.up_delay,
+            down_delay: settings.down_delay,
+            failover_to: None,
+            speed: None,
+            allocation: None,
+            is_metered: false,
+        };
+        let Some(link) = entry else {
+            if is_restricted {
+                rule.refused = Some("not among the links");
+            }
+            return rule;
+        };
+        let is_v4 = path.remote.ip().to_canonical().is_ipv4();
+        let ip_allowed = match link.ip_preference {
+            IpPreference::OnlyV4 => is_v4,
+            IpPreference::OnlyV6 => !is_v4,
+            IpPreference::Any | IpPreference::V4First | IpPreference::V6First => true,
+        };
+        rule.mode = link.mode;
+        rule.preferred = match link.ip_preference {
+            IpPreference::V4First => is_v4,
+            IpPreference::V6First => !is_v4,
+            IpPreference::Any | IpPreference::OnlyV4 | IpPreference::OnlyV6 => true,
+        };
+        rule.refused = if !link.enabled {
+            Some("disabled")
+        } else if link.mode == LinkMode::Never {
+            Some("mode never")
+        } else if !ip_allowed {
+            Some("IP version")
+        } else if settings.base == BasePolicy::ActiveBackup && is_outside_rules(link, links) {
+            Some("outside the failover rules")
+        } else {
+            None
+        };
+        rule.up_delay = link.up_delay.unwrap_or(rule.up_delay);
+        rule.down_delay = link.down_delay.unwrap_or(rule.down_delay);
+        rule.failover_to.clone_from(&link.failover_to);
+        rule.speed = link.speed_up;
+        rule.allocation = link.allocation;
+        rule.is_metered = link.cost > 0;
+        rule
+    }
+}
+
+/// The entry for a path: exact names go before hardware addresses before patterns.
+pub(crate) fn find<'a>(path: &PathInfo, links: &'a [LinkSettings]) -> Option<&'a LinkSettings> {
+    links
+        .iter()
+        .find(|link| link.name == path.interface)
+        .or_else(|| {
+            let mac = path.interface_mac?;
+            links
+                .iter()
+                .find(|link| link_name::is_address_of(&link.name, mac))
+        })
+        .or_else(|| {
+            links
+                .iter()
+                .find(|link| link_name::matches(&link.name, &path.interface))
+        })
+}
+
+/// Failover rules are given, and neither does this link begin with traffic nor do they name it.
+fn is_outside_rules(link: &LinkSettings, links: &[LinkSettings]) -> bool {
+    let mut targets = links.iter().filter_map(|link| link.failover_to.as_deref());
+    links.iter().any(|link| link.failover_to.is_some())
+        && link.mode != LinkMode::Primary
+        && link.failover_to.is_none()
+        && !targets.any(|target| target == link.name || link_name::matches(&link.name, target))
+}

@@ -1,0 +1,396 @@
+//! Failures and what becomes of them, on virtual time.
+
+mod support;
+
+use std::time::Duration;
+
+use bond::bond::LinkEvent;
+use bond::config::{LinkMode, LinkSelectMethod, LinkSettings, MonitorStrategy};
+use bond::{BasePolicy, BondState, Command, EventKind, PathId, Plan, PolicySettings};
+use support::{World, path};
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn policy(base: BasePolicy) -> PolicySettings {
+    PolicySettings::standard(base)
+}
+
+/// wan1 is primary, the others are spare.
+fn one_primary(links: u32) -> PolicySettings {
+    let mut settings = policy(BasePolicy::ActiveBackup);
+    settings.link_select = LinkSelectMethod::Always;
+    for id in 1..=links {
+        let mut link = LinkSettings::new(&format!("wan{id}"));
+        if id == 1 {
+            link.mode = LinkMode::Primary;
+        }
+        settings.links.push(link);
+    }
+    settings
+}
+
+fn active(world: &World) -> u32 {
+    match world.bond.plan() {
+        Plan::Single(id) => id.0,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn black_hole_under_traffic_is_left_within_a_quarter_of_a_second() {
+    for base in [
+        BasePolicy::ActiveBackup,
+        BasePolicy::BalanceRr,
+        BasePolicy::BalanceXor,
+        BasePolicy::BalanceAware,
+    ] {
+        for offset in [0, 7, 130, 333] {
+            let mut world = World::new(policy(base), 2, false);
+            world.sending = 400;
+            world.receiving = 400;
+            world.run(ms(5000 + offset));
+            let id = world.bond.plan().paths()[0].0;
+            world.cut(id);
+            let time = world.time_to_leave(id, ms(2000)).expect("it is left");
+            assert!(time <= ms(250), "{base}: {time:?}\n{}", world.text());
+        }
+    }
+}
+
+#[test]
+fn stock_peer_is_left_within_700_ms_and_never_asked_too_fast() {
+    for offset in [0, 50, 100, 150] {
+        let mut world = World::new(policy(BasePolicy::ActiveBackup), 2, true);
+        world.run(ms(5000 + offset));
+        let id = active(&world);
+        world.cut(id);
+        let time = world.time_to_leave(id, ms(3000)).expect("it is left");
+        assert!(time <= ms(700), "{time:?}\n{}", world.text());
+    }
+}
+
+/// Finding 4: what we send is lost, what the peer sends arrives.
+#[test]
+fn finding_4_one_way_failure_is_detected() {
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 2, false);
+    world.seconds(5);
+    let id = active(&world);
+    world.wire(id).there = false;
+    let time = world.time_to_leave(id, ms(3000)).expect("it is left");
+    assert!(time <= ms(350), "{time:?}");
+    assert_eq!(
+        world.count(|kind| matches!(kind, EventKind::OneWayFailure { .. })),
+        1,
+        "{}",
+        world.text()
+    );
+    // Receiving goes on, and does not bring it back.
+    world.seconds(5);
+    assert_ne!(active(&world), id);
+}
+
+#[test]
+fn one_way_load_alone_detects_a_failure() {
+    let mut world = World::new(policy(BasePolicy::BalanceXor), 3, false);
+    world.receiving = 0;
+    world.sending = 300;
+    world.seconds(5);
+    world.cut(2);
+    let time = world.time_to_leave(2, ms(3000)).expect("it is left");
+    assert!(time <= ms(500), "{time:?}");
+}
+
+#[test]
+fn idle_bond_notices_within_the_failover_interval_of_the_next_probe() {
+    let mut settings = policy(BasePolicy::ActiveBackup);
+    settings.monitor = MonitorStrategy::Active;
+    let mut world = World::new(settings, 2, false);
+    (world.sending, world.receiving) = (0, 0);
+    world.seconds(60);
+    let id = active(&world);
+    world.cut(id);
+    let time = world.time_to_leave(id, ms(5000)).expect("it is left");
+    assert!(time <= ms(1030), "{time:?}");
+}
+
+#[test]
+fn lost_carrier_is_left_at_once_and_taken_back_soon() {
+    let mut world = World::new(policy(BasePolicy::BalanceRr), 3, false);
+    world.seconds(3);
+    world
+        .bond
+        .handle_link_event(PathId(2), LinkEvent::Down, world.now);
+    world.drain();
+    assert!(!world.uses(2));
+    world.cut(2);
+    world.seconds(5);
+    world.mend(2);
+    world
+        .bond
+        .handle_link_event(PathId(2), LinkEvent::Up, world.now);
+    let time = world.time_to_use(2, ms(5000)).expect("it comes back");
+    assert!(time <= ms(100), "{time:?}");
+    assert_eq!(world.bond.status(world.now).state, BondState::Healthy);
+}
+
+#[test]
+fn errors_of_sending_count_only_if_they_mean_the_link() {
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 2, false);
+    world.seconds(2);
+    let id = active(&world);
+    world
+        .bond
+        .handle_link_event(PathId(id), LinkEvent::SendFailed(11), world.now);
+    world.drain();
+    assert_eq!(active(&world), id);
+    world
+        .bond
+        .handle_link_event(PathId(id), LinkEvent::SendFailed(101), world.now);
+    world.drain();
+    assert_ne!(active(&world), id);
+}
+
+/// Finding 5: the primary link comes back and is used again.
+#[test]
+fn finding_5_primary_returns_with_always() {
+    let mut world = World::new(one_primary(3), 3, false);
+    world.seconds(3);
+    assert_eq!(active(&world), 1);
+    world.cut(1);
+    world.seconds(10);
+    assert_ne!(active(&world), 1);
+    world.mend(1);
+    let time = world.time_to_use(1, ms(5000)).expect("it comes back");
+    assert!(time <= ms(1100), "{time:?}");
+}
+
+/// Finding 10: an interface that went away and came back with a new path.
+#[test]
+fn finding_10_replugged_interface_joins_again() {
+    let mut world = World::new(policy(BasePolicy::BalanceXor), 3, false);
+    world.seconds(3);
+    world.bond.remove_path(PathId(3), world.now);
+    world.wires.remove(&PathId(3));
+    world.drain();
+    assert!(!world.uses(3));
+    world.seconds(5);
+    world.add(bond::PathInfo {
+        id: PathId(9),
+        confirmed: false,
+        ..path(3)
+    });
+    let time = world.time_to_use(9, ms(5000)).expect("it joins");
+    assert!(time <= ms(500), "{time:?}");
+    world.seconds(5);
+    assert!(
+        (world.part(9) - 1.0 / 3.0).abs() < 0.02,
+        "{}",
+        world.part(9)
+    );
+}
+
+/// Finding 9: the peer has no bond and sends no QOS_MEASUREMENT; ours lives on.
+#[test]
+fn finding_9_one_sided_bond_lives() {
+    let mut world = World::new(policy(BasePolicy::BalanceXor), 3, true);
+    world.seconds(120);
+    let status = world.bond.status(world.now);
+    assert_eq!((status.alive_links, status.total_links), (3, 3));
+    assert!(world.uses(1) && world.uses(2) && world.uses(3));
+}
+
+#[test]
+fn flapping_link_is_punished() {
+    let mut world = World::new(one_primary(2), 2, false);
+    world.seconds(5);
+    let before = world.plans.len();
+    for _ in 0..60 {
+        world.cut(1);
+        world.run(ms(500));
+        world.mend(1);
+        world.run(ms(500));
+    }
+    let switches = world.plans.len() - before;
+    assert!((1..=4).contains(&switches), "{switches}\n{}", world.text());
+    assert_eq!(active(&world), 2);
+    assert!(world.count(|kind| matches!(kind, EventKind::Punished { .. })) > 0);
+    world
+        .bond
+        .command(Command::LinkReset("wan1".to_owned()), world.now)
+        .expect("it has a path");
+    world.seconds(3);
+    assert_eq!(active(&world), 1);
+}
+
+#[test]
+fn only_path_carries_in_spite_of_its_punishment() {
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 1, false);
+    world.seconds(3);
+    for _ in 0..5 {
+        world.cut(1);
+        world.seconds(2);
+        world.mend(1);
+        world.seconds(3);
+    }
+    assert_eq!(active(&world), 1);
+    assert!(world.bond.status(world.now).paths[0].punishment > Duration::ZERO);
+}
+
+#[test]
+fn gradual_loss_is_left_within_three_seconds() {
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 2, false);
+    world.reports = true;
+    world.seconds(5);
+    let id = active(&world);
+    world.wire(id).one_in = 8;
+    let time = world.time_to_leave(id, ms(10_000)).expect("it is left");
+    assert!(time <= ms(3500), "{time:?}\n{}", world.text());
+}
+
+#[test]
+fn a_path_that_never_worked_is_not_used_while_another_works() {
+    let mut world = World::new(policy(BasePolicy::BalanceAware), 2, false);
+    world.add_dead(bond::PathInfo {
+        confirmed: false,
+        ..path(3)
+    });
+    for _ in 0..200 {
+        world.run(ms(100));
+        assert!(!world.uses(3));
+    }
+    assert_eq!(
+        world.count(|kind| matches!(kind, EventKind::TrialEnded { proven: false, .. })),
+        1
+    );
+}
+
+#[test]
+fn up_delay_holds_a_link_back_unless_it_is_the_only_one() {
+    let mut settings = one_primary(2);
+    settings.up_delay = ms(4000);
+    let mut world = World::new(settings, 2, false);
+    world.seconds(3);
+    world.cut(1);
+    world.seconds(3);
+    world.mend(1);
+    let time = world.time_to_use(1, ms(10_000)).expect("it comes back");
+    assert!((ms(3900)..=ms(5100)).contains(&time), "{time:?}");
+    world.cut(1);
+    world.cut(2);
+    world.seconds(5);
+    world.mend(2);
+    let time = world.time_to_use(2, ms(10_000)).expect("it comes back");
+    assert!(time <= ms(1100), "{time:?}");
+}
+
+#[test]
+fn rotation_moves_holds_and_refuses_with_a_reason() {
+    let rotate = |interface: Option<&str>| Command::Rotate {
+        interface: interface.map(str::to_owned),
+        sticky: false,
+    };
+    let mut world = World::new(one_primary(3), 3, false);
+    world.seconds(3);
+    let text = world
+        .bond
+        .command(rotate(Some("wan3")), world.now)
+        .expect("wan3 works");
+    assert!(text.contains("wan3"), "{text}");
+    world.drain();
+    assert_eq!(active(&world), 3);
+    world.seconds(55);
+    assert_eq!(active(&world), 3);
+    world.seconds(7);
+    assert_eq!(active(&world), 1, "{}", world.text());
+    let reason = world
+        .bond
+        .command(rotate(Some("wan7")), world.now)
+        .expect_err("no such link");
+    assert!(reason.contains("wan7"), "{reason}");
+    let mut world = World::new(one_primary(1), 1, false);
+    world.seconds(3);
+    let reason = world
+        .bond
+        .command(rotate(None), world.now)
+        .expect_err("nothing to rotate to");
+    assert!(reason.contains("empty"), "{reason}");
+    let mut world = World::new(policy(BasePolicy::BalanceRr), 2, false);
+    let reason = world
+        .bond
+        .command(rotate(None), world.now)
+        .expect_err("not active-backup");
+    assert!(reason.contains("balance-rr"), "{reason}");
+}
+
+/// Finding 6: `enabled` has an effect, and links can be taken out and put back at run time.
+#[test]
+fn finding_6_disabled_links_carry_nothing() {
+    let mut world = World::new(policy(BasePolicy::BalanceRr), 3, false);
+    world.seconds(3);
+    let order = |world: &mut World, command| {
+        let done = world.bond.command(command, world.now);
+        world.drain();
+        done
+    };
+    order(&mut world, Command::LinkDisable("wan2".to_owned())).expect("it is there");
+    assert!(!world.uses(2));
+    order(&mut world, Command::LinkDisable("wan2".to_owned())).expect_err("it is off");
+    order(&mut world, Command::LinkEnable("wan2".to_owned())).expect("it is off");
+    assert!(world.uses(2));
+    order(&mut world, Command::LinkRemove("wan1".to_owned())).expect("it is there");
+    assert!(!world.uses(1));
+    order(
+        &mut world,
+        Command::LinkAdd {
+            interface: "wan1".to_owned(),
+            mode: LinkMode::Primary,
+        },
+    )
+    .expect("it is not");
+    assert!(world.uses(1));
+    order(&mut world, Command::LinkEnable("wan9".to_owned())).expect_err("unknown");
+}
+
+#[test]
+fn policy_changes_while_running() {
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 3, false);
+    world.seconds(3);
+    for base in BasePolicy::ALL {
+        let settings = std::sync::Arc::new(policy(base));
+        world
+            .bond
+            .command(Command::SetPolicy(settings), world.now)
+            .expect("any policy will do");
+        world.drain();
+        assert_ne!(*world.bond.plan(), Plan::Unreachable, "{base}");
+        world.seconds(1);
+    }
+}
+
+#[test]
+fn idle_bond_costs_little() {
+    let mut world = World::new(policy(BasePolicy::BalanceAware), 3, false);
+    world.seconds(5);
+    (world.sending, world.receiving) = (0, 0);
+    world.seconds(95);
+    let before: u64 = world.wires.values().map(|wire| wire.probes).sum();
+    world.seconds(600);
+    let probes = world.wires.values().map(|wire| wire.probes).sum::<u64>() - before;
+    assert!(probes * 70 <= 10 * 600 * 3, "{probes}");
+}
+
+#[test]
+fn no_path_is_no_plan_and_rules_that_refuse_all_are_told() {
+    let mut settings = policy(BasePolicy::ActiveBackup);
+    settings.links.push(LinkSettings::new("nosuch0"));
+    let mut world = World::new(settings, 2, false);
+    world.seconds(1);
+    assert_eq!(*world.bond.plan(), Plan::Unreachable);
+    assert_eq!(
+        world.count(|kind| matches!(kind, EventKind::NoLink { .. })),
+        1
+    );
+    assert_eq!(world.bond.status(world.now).paths.len(), 2);
+}
