@@ -1,7 +1,7 @@
 //! The operator's tools as a library: `hawser`, and the same under the names that it stands in for, `zerotier-cli` and
 //! `zerotier-idtool` (service specification D).
 //!
-//! Each tool has two manners ([`Manner`]). Under the old names, texts and exit codes are those that scripts know. As
+//! Each tool has two manners (`Manner`). Under the old names, texts and exit codes are those that scripts know. As
 //! `hawser`, a mistake gets a sentence that says what to do, and an exit code that is not 0.
 
 mod arguments;
