@@ -1,6 +1,6 @@
 //! VL2: joined networks, their configuration, membership, multicast and frames (protocol specification 10 to 14).
 //!
-//! [`Networks`] owns everything; one [`Network`] is one joined network. Handlers get a [`Context`]: the transport below,
+//! `Networks` owns everything; one `Network` is one joined network. Handlers get a `Context`: the transport below,
 //! the tables that networks share, and the time.
 
 mod announce;
