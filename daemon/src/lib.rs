@@ -2,6 +2,7 @@
 
 pub mod api;
 pub mod arguments;
+pub mod bonding;
 pub mod control;
 pub mod home;
 pub mod local_conf;

@@ -52,8 +52,15 @@ const KNOWN_SETTINGS: &[&str] = &[
     "defaultBondingPolicy",
     "policies",
     "peerSpecificBonds",
+    // A name of old manuals, about which the bonding parser has more to say.
+    "multipathMode",
     "workers",
 ];
+
+/// Is this key of `settings` read by anybody? The standard policies' names are keys as well.
+fn is_known_setting(key: &str) -> bool {
+    KNOWN_SETTINGS.contains(&key) || bond::BasePolicy::from_name(key).is_some()
+}
 
 /// A read `local.conf`.
 #[derive(Clone, Debug, Default)]
@@ -211,6 +218,11 @@ impl LocalConf {
         })
     }
 
+    /// The object `settings`, null if there is none.
+    pub fn settings_object(&self) -> &Value {
+        self.document.get("settings").unwrap_or(&Value::Null)
+    }
+
     /// The document with `changes` put into `settings`, as the file shall read (4 spaces of indent).
     pub fn with_settings(&self, changes: &Map<String, Value>) -> Vec<u8> {
         let mut document = self.document.clone();
@@ -248,7 +260,7 @@ impl Settings {
     fn parse(object: &Map<String, Value>, warnings: &mut Warnings) -> Self {
         let default = Self::default();
         for key in object.keys() {
-            if !KNOWN_SETTINGS.contains(&key.as_str()) {
+            if !is_known_setting(key) {
                 warnings.add(
                     &format!("settings.{key}"),
                     "unknown key, kept without effect",
@@ -445,16 +457,18 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_kept_and_warned_about_with_their_path() {
-        let conf = parse(r#"{"settings":{"multipathMode":1,"bind":["10.0.0.1","x"]},"extra":{}}"#);
+        let conf = parse(
+            r#"{"settings":{"fastMode":1,"balance-xor":{},"bind":["10.0.0.1","x"]},"extra":{}}"#,
+        );
         assert_eq!(
             conf.warnings,
             [
-                "settings.multipathMode: unknown key, kept without effect",
+                "settings.fastMode: unknown key, kept without effect",
                 "settings.bind[1]: not understood, ignored",
                 "extra: unknown key, kept without effect",
             ]
         );
-        assert_eq!(conf.document["settings"]["multipathMode"], 1);
+        assert_eq!(conf.document["settings"]["fastMode"], 1);
     }
 
     #[test]

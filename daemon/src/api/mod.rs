@@ -22,6 +22,8 @@ pub enum Method {
     Get,
     /// POST and PUT.
     Post,
+    /// PATCH.
+    Patch,
     /// DELETE.
     Delete,
 }
@@ -32,6 +34,7 @@ impl Method {
         match name {
             "GET" | "HEAD" => Some(Self::Get),
             "POST" | "PUT" => Some(Self::Post),
+            "PATCH" => Some(Self::Patch),
             "DELETE" => Some(Self::Delete),
             _ => None,
         }
@@ -42,6 +45,7 @@ impl Method {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
     }

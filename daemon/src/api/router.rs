@@ -12,7 +12,7 @@ pub async fn answer(control: &mut Control, call: &Call) -> Reply {
     let path = call.path.strip_prefix('/').unwrap_or(&call.path);
     let path = path.strip_suffix('/').unwrap_or(path);
     let segments: Vec<&str> = path.split('/').collect();
-    use Method::{Delete, Get, Post};
+    use Method::{Delete, Get, Patch, Post};
     match (call.method, &segments[..]) {
         (_, ["controller", ..] | ["unstable", "controller", ..]) => {
             control
@@ -59,7 +59,7 @@ pub async fn answer(control: &mut Control, call: &Call) -> Reply {
             None => Reply::not_found(),
         },
         (_, ["bond", rest @ ..]) => bond::answer(call, rest),
-        (Get | Post | Delete, _) => Reply::not_found(),
+        (Get | Post | Patch | Delete, _) => Reply::not_found(),
     }
 }
 
@@ -103,6 +103,7 @@ async fn one_network(control: &mut Control, method: Method, id: NetworkId, body:
                 Err(error) => Reply::failure(&format!("{error:#}")),
             }
         }
+        Method::Patch => Reply::not_found(),
         Method::Delete => match control.leave(id).await {
             Ok(true) => Reply::ok(&json!({"result": true})),
             Ok(false) => Reply::empty_object(200),
@@ -125,6 +126,7 @@ async fn one_moon(control: &mut Control, method: Method, id: u64, body: &[u8]) -
             control.orbit(id, seed).await;
             Reply::ok(&held(control).unwrap_or_else(|| moon::waiting(id)))
         }
+        Method::Patch => Reply::not_found(),
         Method::Delete => {
             control.deorbit(id).await;
             Reply::ok(&json!({"result": true}))

@@ -1,5 +1,7 @@
 //! `/bond`. Bonding is off, and every call says so.
 
+pub mod json;
+
 use super::{Call, Method, Reply};
 
 /// Answers a call below `/bond`.

@@ -1,0 +1,148 @@
+//! Links that the settings name and the machine does not have: named once, and waited for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bond::BondSettings;
+
+/// An interface of the machine, as far as names of links concern it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Present {
+    /// Its name.
+    pub name: String,
+    /// Its hardware address in lower case with colons, empty if it has none.
+    pub hardware_address: String,
+}
+
+/// Remembers which links were missing.
+#[derive(Clone, Debug, Default)]
+pub struct Presence {
+    missing: BTreeSet<String>,
+}
+
+/// What is new about the links of the settings: each with the policy that names it first.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct News {
+    /// Not there.
+    pub missing: Vec<(String, String)>,
+    /// There now, after having been missing.
+    pub found: Vec<(String, String)>,
+}
+
+impl Presence {
+    /// Compares the links of policies in use with the machine's interfaces.
+    pub fn update(&mut self, settings: &BondSettings, interfaces: &[Present]) -> News {
+        let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
+        let in_use = std::iter::once(&settings.default_policy).chain(settings.peers.values());
+        for policy in in_use {
+            for link in policy.links.iter().filter(|link| link.enabled) {
+                wanted.entry(&link.name).or_insert(&policy.name);
+            }
+        }
+        let mut news = News::default();
+        self.missing
+            .retain(|name| wanted.contains_key(name.as_str()));
+        for (link, policy) in wanted {
+            let there = interfaces.iter().any(|interface| names(link, interface));
+            let entry = (link.to_owned(), policy.to_owned());
+            if there && self.missing.remove(link) {
+                news.found.push(entry);
+            } else if !there && self.missing.insert(link.to_owned()) {
+                news.missing.push(entry);
+            }
+        }
+        news
+    }
+
+    /// Links that are not there.
+    pub const fn missing(&self) -> &BTreeSet<String> {
+        &self.missing
+    }
+}
+
+/// Does this link name mean this interface?
+fn names(link: &str, interface: &Present) -> bool {
+    matches_pattern(link.as_bytes(), interface.name.as_bytes())
+        || (!interface.hardware_address.is_empty()
+            && link.eq_ignore_ascii_case(&interface.hardware_address))
+}
+
+/// `*` stands for any text, `?` for any character.
+fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
+    // The usual two-pointer walk: linear for one star, and never exponential.
+    let (mut p, mut t) = (0, 0);
+    let mut retry: Option<(usize, usize)> = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                retry = Some((p + 1, t));
+                p += 1;
+            }
+            Some(byte) if *byte == b'?' || *byte == text[t] => {
+                p += 1;
+                t += 1;
+            }
+            _ => match retry {
+                Some((after_star, from)) => {
+                    retry = Some((after_star, from + 1));
+                    p = after_star;
+                    t = from + 1;
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|byte| *byte == b'*')
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use bond::{BasePolicy, PolicySettings};
+
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        for (pattern, text, expected) in [
+            ("wan1", "wan1", true),
+            ("wan1", "wan10", false),
+            ("eth*", "eth0.17", true),
+            ("ppp?", "ppp1", true),
+            ("ppp?", "ppp", false),
+            ("*0", "eth10", true),
+            ("*a*b", "xaxxb", true),
+            ("*a*b", "xaxxc", false),
+            ("*", "", true),
+        ] {
+            let matched = matches_pattern(pattern.as_bytes(), text.as_bytes());
+            assert_eq!(matched, expected, "{pattern} {text}");
+        }
+    }
+
+    #[test]
+    fn missing_links_are_named_once_and_waited_for() {
+        let mut policy = PolicySettings::standard(BasePolicy::ActiveBackup);
+        policy.name = "office".to_owned();
+        for name in ["eth*", "wan9", "02:00:00:00:00:07"] {
+            policy.links.push(bond::config::LinkSettings::new(name));
+        }
+        let settings = BondSettings {
+            default_policy: Arc::new(policy),
+            ..BondSettings::default()
+        };
+        let interface = |name: &str, mac: &str| Present {
+            name: name.to_owned(),
+            hardware_address: mac.to_owned(),
+        };
+        let mut present = vec![interface("eth0", ""), interface("lan", "02:00:00:00:00:07")];
+        let mut presence = Presence::default();
+        let entry = vec![("wan9".to_owned(), "office".to_owned())];
+        let news = presence.update(&settings, &present);
+        assert_eq!((news.missing, news.found), (entry.clone(), vec![]));
+        assert_eq!(presence.update(&settings, &present), News::default());
+        present.push(interface("wan9", ""));
+        assert_eq!(presence.update(&settings, &present).found, entry);
+        assert!(presence.missing().is_empty());
+    }
+}
