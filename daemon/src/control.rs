@@ -1,12 +1,13 @@
 //! The control thread: it owns the node, the data plane's handle, the controller and all that the operating system was
 //! asked for, waits for whatever happens next, and does what the node says.
 
+mod bonding;
 mod operator;
 mod periodic;
 mod sleep_watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -14,7 +15,7 @@ use anyhow::Result;
 use arc_swap::ArcSwap;
 use controller::{Controller, Effect};
 use dataplane::{Clock, Dataplane};
-use node::io::{Command, Config, ControllerRequest, Event, PortChange, StateObject};
+use node::io::{Command, Config, ControllerRequest, Event, Link, PortChange, StateObject};
 use node::{Input, Node, Output};
 use protocol::{Instant, NetworkId, SecretIdentity, WallClock};
 use tokio::sync::{Notify, mpsc};
@@ -23,9 +24,12 @@ use tokio::time::{Instant as TokioInstant, MissedTickBehavior, interval, sleep, 
 use crate::api::access::Access;
 use crate::api::router;
 use crate::api::server::Question;
+use crate::bonding::Bonding;
+use crate::bonding::events::EventLog;
+use crate::bonding::presence::Presence;
 use crate::home::{Home, Permissions};
 use crate::local_conf::LocalConf;
-use crate::os::interfaces::Netlink;
+use crate::os::interfaces::{Changes, Netlink};
 use crate::os::links::Links;
 use crate::os::ports::Ports;
 
@@ -38,6 +42,9 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(1);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How long changes of addresses may gather before links are looked at again.
 const SETTLE: Duration = Duration::from_millis(100);
+
+/// Interfaces are looked at no more often than this, however much happens to them and to routes.
+const OBSERVE_PAUSE: Duration = Duration::from_millis(20);
 
 /// How the process shall go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +69,8 @@ pub struct Parts {
     pub conf: LocalConf,
     /// Tokens and networks, as the API's server sees them.
     pub access: Arc<ArcSwap<Access>>,
+    /// What happens to bonds, as the API's server sees it.
+    pub events: Arc<EventLog>,
     pub primary_port: u16,
     pub secondary_port: Option<u16>,
     pub tertiary_port: Option<u16>,
@@ -87,6 +96,13 @@ pub struct Control {
     ports: Ports,
     permissions: BTreeMap<NetworkId, Permissions>,
     default_permissions: Permissions,
+    bonding: Bonding,
+    presence: Presence,
+    events: Arc<EventLog>,
+    /// What the node was last told of interfaces: usable or not.
+    told_links: BTreeMap<String, bool>,
+    /// Packet sizes that an operator ordered.
+    mtu_orders: BTreeMap<IpAddr, u16>,
     /// Networks whose devices have to be looked at.
     dirty_ports: BTreeSet<NetworkId>,
     /// When the node wants to be ticked.
@@ -119,6 +135,11 @@ impl Control {
             ports: Ports::default(),
             permissions: BTreeMap::new(),
             default_permissions: Permissions::default(),
+            bonding: Bonding::default(),
+            presence: Presence::default(),
+            events: parts.events,
+            told_links: BTreeMap::new(),
+            mtu_orders: BTreeMap::new(),
             dirty_ports: BTreeSet::new(),
             deadline: now,
             online: false,
@@ -131,6 +152,7 @@ impl Control {
     pub async fn start(&mut self) -> Result<()> {
         let config = self.core_config();
         self.command(Command::Configure(Box::new(config))).await;
+        self.load_bonding().await;
         self.rescan_links().await;
         for peer in self.home.cached_peers() {
             self.command(Command::LoadPeer {
@@ -157,15 +179,17 @@ impl Control {
     pub async fn run(
         &mut self,
         questions: &mut mpsc::Receiver<Question>,
-        changes: &mut mpsc::Receiver<()>,
+        changes: &mut Changes,
         handovers: &Notify,
         stop: &Notify,
     ) -> Result<Outcome> {
         let mut every_5s = ticker(Duration::from_secs(5));
         let mut every_10s = ticker(Duration::from_secs(10));
         let mut every_30s = ticker(Duration::from_secs(30));
-        let mut watching = true;
+        let mut every_7_5s = ticker(Duration::from_millis(7500));
+        let (mut watching, mut watching_routes) = (true, true);
         let mut changed_at = None;
+        let (mut observe_at, mut observed_at) = (None, None);
         let mut sleep_watch = SleepWatch::new(since_boot());
         while !self.collided {
             if sleep_watch.has_slept(since_boot()) {
@@ -181,18 +205,36 @@ impl Control {
                     let gone = answer.send(reply);
                     drop(gone); // the asker has hung up
                 }
-                change = changes.recv(), if watching => match change {
+                change = changes.interfaces.recv(), if watching => match change {
                     Some(()) => {
                         changed_at.get_or_insert_with(TokioInstant::now);
+                        // Bonds cannot wait until everything has settled.
+                        observe_at.get_or_insert_with(|| earliest(observed_at));
                     }
                     None => watching = false,
                 },
+                change = changes.routes.recv(), if watching_routes => match change {
+                    Some(()) => {
+                        observe_at.get_or_insert_with(|| earliest(observed_at));
+                    }
+                    None => watching_routes = false,
+                },
+                () = reached(observe_at), if observe_at.is_some() => {
+                    observe_at = None;
+                    observed_at = Some(TokioInstant::now());
+                    self.observe_links().await;
+                }
                 () = settled(changed_at), if changed_at.is_some() => {
                     changed_at = None;
                     self.rescan_links().await;
                     self.scan_ports().await;
+                    self.observe_links().await;
                 }
                 _ = every_5s.tick() => self.each_5_seconds().await,
+                _ = every_7_5s.tick(), if self.bonding.settings().is_in_use() => {
+                    self.rescan_links().await;
+                    self.observe_links().await;
+                }
                 _ = every_10s.tick() => self.each_10_seconds().await,
                 _ = every_30s.tick() => self.each_30_seconds().await,
                 () = sleep(wait) => self.handle(Input::Tick).await,
@@ -239,6 +281,11 @@ impl Control {
     /// The devices.
     pub const fn ports(&self) -> &Ports {
         &self.ports
+    }
+
+    /// All open sockets.
+    pub fn open_links(&self) -> Vec<Link> {
+        self.links.all()
     }
 
     /// local.conf.
@@ -363,7 +410,7 @@ impl Control {
                 tracing::error!(address = %self.identity.address(), "another node has this address");
                 self.collided = true;
             }
-            Event::Bond { event, .. } => tracing::info!("{event}"),
+            Event::Bond { event, .. } => self.note_bond_event(&event),
         }
     }
 
@@ -423,10 +470,10 @@ impl Control {
 
     /// The core's settings: those of local.conf, and that we have a controller.
     fn core_config(&self) -> Config {
-        Config {
-            has_controller: true,
-            ..self.conf.core.clone()
-        }
+        let mut config = self.conf.core.clone();
+        config.has_controller = true;
+        config.physical.extend(self.mtu_networks());
+        config
     }
 
     /// All addresses that sockets are bound to.
@@ -447,9 +494,19 @@ fn collect(node: &mut Node, outputs: &mut Vec<Output>) -> Instant {
 
 /// When changes have gathered for long enough.
 async fn settled(since: Option<TokioInstant>) {
-    if let Some(since) = since {
-        sleep_until(since + SETTLE).await;
+    reached(since.map(|since| since + SETTLE)).await;
+}
+
+async fn reached(time: Option<TokioInstant>) {
+    if let Some(time) = time {
+        sleep_until(time).await;
     }
+}
+
+/// When interfaces may be looked at again.
+fn earliest(last: Option<TokioInstant>) -> TokioInstant {
+    let now = TokioInstant::now();
+    last.map_or(now, |last| now.max(last + OBSERVE_PAUSE))
 }
 
 fn ticker(period: Duration) -> tokio::time::Interval {

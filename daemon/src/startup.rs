@@ -21,6 +21,7 @@ use crate::api::access::Access;
 use crate::api::listener::{ApiThread, Limits};
 use crate::api::server::Server;
 use crate::arguments::Options;
+use crate::bonding::events::EventLog;
 use crate::control::{Control, Outcome, Parts, RANDOM_PORTS, system_millis};
 use crate::home::{DEFAULT_HOME, HOME_VARIABLE, Home};
 use crate::local_conf::{self, LocalConf};
@@ -136,6 +137,7 @@ fn run_once(options: &Options, home: Home) -> Result<Outcome> {
             management: settings.allow_management_from,
             ..access
         }));
+        let events = Arc::new(EventLog::default());
         let (questions_in, mut questions) = mpsc::channel(QUESTIONS);
         let mut control = Control::new(Parts {
             node: Node::new(identity.clone(), planet, seed(), now, wall),
@@ -148,6 +150,7 @@ fn run_once(options: &Options, home: Home) -> Result<Outcome> {
             wall,
             conf,
             access: Arc::clone(&access),
+            events: Arc::clone(&events),
             primary_port,
             secondary_port,
             tertiary_port,
@@ -156,6 +159,7 @@ fn run_once(options: &Options, home: Home) -> Result<Outcome> {
         let server = Server {
             access,
             control: questions_in,
+            events,
         };
         let api = ApiThread::start(server, listeners, Limits::default())?;
         let mut changes = watch_changes()?;

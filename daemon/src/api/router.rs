@@ -58,7 +58,7 @@ pub async fn answer(control: &mut Control, call: &Call) -> Reply {
             Some(id) => one_moon(control, method, id, &call.body).await,
             None => Reply::not_found(),
         },
-        (_, ["bond", rest @ ..]) => bond::answer(call, rest),
+        (_, ["bond", rest @ ..]) => bond::answer(control, call, rest).await,
         (Get | Post | Patch | Delete, _) => Reply::not_found(),
     }
 }
@@ -67,8 +67,22 @@ fn peers(control: &Control, wanted: impl Fn(Address) -> bool) -> Value {
     let wall = |time| control.wall_at(time);
     let mut peers = control.node().peers(control.now());
     peers.sort_by_key(|peer| peer.address);
+    let bonds = control.bonds();
+    let links = control.open_links();
+    let context = bond::json::Context {
+        wall_now: control.wall_now(),
+        links: &links,
+    };
     let shown = peers.iter().filter(|peer| wanted(peer.address));
-    shown.map(|peer| peer::to_json(peer, wall)).collect()
+    shown
+        .map(|peer| {
+            let mut object = peer::to_json(peer, wall);
+            if let Some(bond) = bonds.iter().find(|bond| bond.peer == peer.address) {
+                bond::json::add_bond(&mut object, peer, bond, context);
+            }
+            object
+        })
+        .collect()
 }
 
 fn networks(control: &Control, wanted: impl Fn(NetworkId) -> bool) -> Value {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Body, Bytes};
+use http_body_util::{BodyExt, Either, Full, Limited};
+use hyper::body::Body;
 use hyper::http::{HeaderMap, HeaderValue, StatusCode, header};
 use hyper::{Request, Response};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::access::{Access, Shown};
+use super::bond::events::{self, ResponseBody};
 use super::{Call, Method, Reply};
+use crate::bonding::events::EventLog;
 
 /// Longest body that is read: rule sets of large networks are far below.
 const MAX_BODY: usize = 16 << 20;
@@ -30,6 +32,8 @@ pub struct Server {
     pub access: Arc<ArcSwap<Access>>,
     /// To the control thread.
     pub control: mpsc::Sender<Question>,
+    /// What happens to bonds.
+    pub events: Arc<EventLog>,
 }
 
 impl Server {
@@ -38,13 +42,19 @@ impl Server {
         &self,
         source: IpAddr,
         request: Request<B>,
-    ) -> Response<Full<Bytes>>
+    ) -> Response<ResponseBody>
     where
         B: Body,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let follows =
+            request.method() == hyper::Method::GET && events::asks_to_follow(request.uri());
+        let query = request.uri().query().unwrap_or("").to_owned();
         let reply = self.answer(source, request).await;
-        let mut response = Response::new(Full::from(reply.body));
+        if follows && reply.status == 200 {
+            return events::follow(Arc::clone(&self.events), since(&query));
+        }
+        let mut response = Response::new(Either::Left(Full::from(reply.body)));
         *response.status_mut() =
             StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if let Some(content_type) = reply.content_type {
@@ -72,6 +82,10 @@ impl Server {
         }
         let reply = match Method::from_name(parts.method.as_str()) {
             None => Reply::not_found(),
+            // The control thread has no part in this.
+            Some(Method::Get) if path.trim_end_matches('/') == events::PATH => {
+                events::show(&self.events, since(query))
+            }
             Some(method) => match read_body(body).await {
                 Err(status) => Reply::empty_object(status),
                 Ok(body) => self.ask(Call { method, path, body }).await,
@@ -109,13 +123,19 @@ where
     }
 }
 
+/// Number of the event after which others shall be shown.
+fn since(query: &str) -> u64 {
+    let number = parameter(query, "since");
+    number.and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 fn header_text(headers: &HeaderMap, name: &str) -> Option<String> {
     let value = headers.get(name)?;
     Some(String::from_utf8_lossy(value.as_bytes()).trim().to_owned())
 }
 
 /// The first parameter of that name in a query string.
-fn parameter(query: &str, name: &str) -> Option<String> {
+pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
     query.split('&').find_map(|pair| {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key, true) == name).then(|| decode(value, true))

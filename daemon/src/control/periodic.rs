@@ -168,6 +168,7 @@ impl Control {
         self.access.store(access.into());
         let config = self.core_config();
         self.command(Command::Configure(Box::new(config))).await;
+        self.load_bonding().await;
         self.rescan_links().await;
     }
 }

@@ -8,7 +8,7 @@ use protocol::IpPrefix;
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
-use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::{Handle, MulticastGroup, new_connection, new_multicast_connection};
 use tokio::sync::mpsc;
 
@@ -25,6 +25,28 @@ pub struct InterfaceAddress {
     pub temporary: bool,
     /// Not usable yet: duplicate address detection runs, or failed.
     pub tentative: bool,
+}
+
+/// An interface.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Interface {
+    /// Interface number.
+    pub index: u32,
+    /// Its name.
+    pub name: String,
+    /// Its hardware address with colons, in lower case; empty if it has none.
+    pub hardware_address: String,
+    /// It is switched on and has carrier.
+    pub carrier: bool,
+}
+
+/// What there is, read at one time.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Survey {
+    /// All interfaces.
+    pub interfaces: Vec<Interface>,
+    /// All addresses of all interfaces, sorted.
+    pub addresses: Vec<InterfaceAddress>,
 }
 
 /// A connection to the kernel. Its tasks run on the current tokio runtime.
@@ -47,15 +69,16 @@ impl Netlink {
 
     /// All addresses of all interfaces, sorted.
     pub async fn addresses(&self) -> Result<Vec<InterfaceAddress>> {
+        Ok(self.survey().await?.addresses)
+    }
+
+    /// All interfaces and their addresses.
+    pub async fn survey(&self) -> Result<Survey> {
         let links: Vec<_> = self.handle.link().get().execute().try_collect().await?;
+        let interfaces: Vec<_> = links.iter().filter_map(read_interface).collect();
         let name_of = |index: u32| {
-            let link = links.iter().find(|link| link.header.index == index)?;
-            link.attributes
-                .iter()
-                .find_map(|attribute| match attribute {
-                    LinkAttribute::IfName(name) => Some(name.clone()),
-                    _ => None,
-                })
+            let interface = interfaces.iter().find(|other| other.index == index)?;
+            Some(interface.name.clone())
         };
         let messages: Vec<_> = self.handle.address().get().execute().try_collect().await?;
         let mut addresses: Vec<_> = messages
@@ -63,7 +86,10 @@ impl Netlink {
             .filter_map(|message| read_address(message, &name_of))
             .collect();
         addresses.sort();
-        Ok(addresses)
+        Ok(Survey {
+            interfaces,
+            addresses,
+        })
     }
 
     /// Puts an address on an interface. It is usable at once: the controller vouches for its uniqueness.
@@ -92,15 +118,29 @@ impl Netlink {
     }
 }
 
-/// A bell that rings when addresses or interfaces change; it falls silent if the connection is lost.
-pub fn watch_changes() -> Result<mpsc::Receiver<()>> {
-    let groups = [
+/// Bells that ring when something changes; they fall silent if the connection to the kernel is lost.
+#[derive(Debug)]
+pub struct Changes {
+    /// Interfaces and addresses.
+    pub interfaces: mpsc::Receiver<()>,
+    /// Routes.
+    pub routes: mpsc::Receiver<()>,
+}
+
+/// Listens to the kernel.
+pub fn watch_changes() -> Result<Changes> {
+    let interfaces = watch(&[
         MulticastGroup::Link,
         MulticastGroup::Ipv4Ifaddr,
         MulticastGroup::Ipv6Ifaddr,
-    ];
+    ])?;
+    let routes = watch(&[MulticastGroup::Ipv4Route, MulticastGroup::Ipv6Route])?;
+    Ok(Changes { interfaces, routes })
+}
+
+fn watch(groups: &[MulticastGroup]) -> Result<mpsc::Receiver<()>> {
     let (connection, handle, mut messages) =
-        new_multicast_connection(&groups).context("cannot listen to netlink")?;
+        new_multicast_connection(groups).context("cannot listen to netlink")?;
     tokio::spawn(connection);
     let (bell, changes) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -128,6 +168,28 @@ pub(super) fn ignore_errno(
         }
         other => other,
     }
+}
+
+fn read_interface(message: &LinkMessage) -> Option<Interface> {
+    let mut name = None;
+    let mut hardware_address = String::new();
+    for attribute in &message.attributes {
+        match attribute {
+            LinkAttribute::IfName(text) => name = Some(text.clone()),
+            LinkAttribute::Address(bytes) => {
+                let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                hardware_address = bytes.join(":");
+            }
+            _ => {}
+        }
+    }
+    let flags = message.header.flags;
+    Some(Interface {
+        index: message.header.index,
+        name: name?,
+        hardware_address,
+        carrier: flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+    })
 }
 
 fn read_address(

@@ -6,4 +6,5 @@ pub mod links;
 pub mod managed;
 pub mod multicast;
 pub mod ports;
+pub mod reachability;
 pub mod routes;

@@ -36,6 +36,7 @@ fn start(limits: Limits) -> Api {
             ..Access::default()
         })),
         control,
+        events: Arc::default(),
     };
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();

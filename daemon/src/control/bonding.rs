@@ -1,0 +1,270 @@
+//! Bonding on the control thread: settings, orders, what the operating system says of links, events.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+
+use anyhow::Result;
+use bond::{BondEvent, BondStatus, LinkEvent, Severity};
+use node::io::Command;
+use protocol::{Address, IpPrefix};
+use serde_json::{Value, json};
+
+use super::Control;
+use crate::bonding::presence::Present;
+use crate::bonding::{Bonding, Change, Loaded, problem_json};
+use crate::local_conf;
+use crate::os::interfaces::Survey;
+use crate::os::reachability;
+
+/// Packet sizes that operators may order for a link, bytes.
+const REASONABLE_MTU: std::ops::RangeInclusive<u32> = 68..=65535;
+/// Addresses with an ordered packet size: the node looks at so many networks at most.
+const MAX_MTU_ORDERS: usize = 16;
+
+impl Control {
+    /// The settings of bonds.
+    pub const fn bonding(&self) -> &Bonding {
+        &self.bonding
+    }
+
+    /// All bonds, by peer.
+    pub fn bonds(&self) -> Vec<BondStatus> {
+        self.node.bonds(self.now())
+    }
+
+    /// Takes the bonding settings of local.conf: errors keep the last good ones in force.
+    pub(super) async fn load_bonding(&mut self) {
+        let loaded = self.bonding.load(self.conf.settings_object());
+        for problem in self.bonding.problems() {
+            match problem.severity {
+                Severity::Warning => tracing::warn!("{}: {problem}", local_conf::FILE),
+                Severity::Error => tracing::error!("{}: {problem}", local_conf::FILE),
+            }
+        }
+        let wall = self.wall_now();
+        match loaded {
+            Loaded::Unchanged => {}
+            Loaded::Changed => {
+                self.bonding_changed().await;
+                let policy = &self.bonding.settings().default_policy.name;
+                let text = format!("Bonding settings applied, the default policy is {policy}");
+                tracing::info!("{text}");
+                self.events.add(
+                    wall,
+                    json!({"event": "config-applied", "policy": policy, "text": text}),
+                );
+            }
+            Loaded::Refused => {
+                let in_force = if self.bonding.settings().is_in_use() {
+                    "the last good bonding settings stay in force"
+                } else {
+                    "there is no bonding"
+                };
+                tracing::error!("{}: because of these errors {in_force}", local_conf::FILE);
+                let problems = self.bonding.problems().iter();
+                let errors = problems.filter(|problem| problem.severity == Severity::Error);
+                for problem in errors {
+                    let text = format!("{problem}; {in_force}");
+                    let mut event = json!({"event": "config-error", "text": text});
+                    event["problem"] = problem_json(problem);
+                    self.events.add(wall, event);
+                }
+            }
+        }
+    }
+
+    async fn bonding_changed(&mut self) {
+        let settings = self.bonding.settings().clone();
+        self.command(Command::SetBonding(settings)).await;
+        // Links may be named that nobody has asked about before.
+        self.observe_links().await;
+    }
+
+    /// Carries out an order about whether and how a peer is bonded.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing changed.
+    pub async fn change_bond(&mut self, peer: Address, change: &Change) -> Result<String, String> {
+        let text = self.bonding.change(peer, change)?;
+        self.bonding_changed().await;
+        self.tell_order(peer, &text);
+        Ok(text)
+    }
+
+    /// Writes the orders for a peer into local.conf; false if there are none.
+    pub async fn save_bond(&mut self, peer: Address) -> Result<bool> {
+        match self.bonding.to_save(peer) {
+            Some(changes) => self.change_settings(&changes).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Carries out an order about a running bond.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing changed.
+    pub async fn order(&mut self, peer: Address, order: bond::Command) -> Result<String, String> {
+        let now = self.now();
+        let result = self.node.bond_command(now, peer, order);
+        self.settle().await;
+        result
+    }
+
+    /// Sets the packet size towards a peer's address, on paths of that interface; gone after a restart.
+    ///
+    /// # Errors
+    ///
+    /// Why nothing changed, in the words of 1.14.1.
+    pub async fn set_path_mtu(
+        &mut self,
+        mtu: u32,
+        interface: &str,
+        remote: IpAddr,
+    ) -> Result<(), &'static str> {
+        if !self.bonding.settings().is_in_use() {
+            return Err("Bonding layer isn't active yet");
+        }
+        let Some(size) = u16::try_from(mtu)
+            .ok()
+            .filter(|_| REASONABLE_MTU.contains(&mtu))
+        else {
+            return Err("Specified MTU is not reasonable");
+        };
+        let bonds = self.bonds();
+        let mut paths = bonds.iter().flat_map(|bond| &bond.paths);
+        let known = paths.any(|path| path.interface == interface && path.remote.ip() == remote);
+        let room = self.mtu_orders.len() < MAX_MTU_ORDERS || self.mtu_orders.contains_key(&remote);
+        if !known || !room {
+            return Err("Unable to find specified link");
+        }
+        let physical = &self.conf.core.physical;
+        if physical.iter().any(|entry| entry.network.contains(remote)) {
+            return Err(
+                "This address is in a network of local.conf's physical section, which decides on the MTU",
+            );
+        }
+        self.mtu_orders.insert(remote, size);
+        let config = self.core_config();
+        self.command(Command::Configure(Box::new(config))).await;
+        Ok(())
+    }
+
+    /// An event of a bond: for the log and for whoever asks.
+    pub(super) fn note_bond_event(&mut self, event: &BondEvent) {
+        tracing::info!("{event}");
+        self.events.add(self.wall_at(event.at), event.to_json());
+    }
+
+    fn tell_order(&self, peer: Address, text: &str) {
+        tracing::info!("bond with {peer}: {text}");
+        let event = json!({"event": "command", "peer": peer.to_string(), "text": text});
+        self.events.add(self.wall_now(), event);
+    }
+
+    /// Looks at carrier, addresses and routes of the interfaces that have links, and tells the node what is new.
+    pub(super) async fn observe_links(&mut self) {
+        if !self.bonding.settings().is_in_use() {
+            self.told_links.clear();
+            return;
+        }
+        let survey = match self.netlink.survey().await {
+            Ok(survey) => survey,
+            Err(error) => {
+                tracing::warn!("interfaces not readable: {error:#}");
+                return;
+            }
+        };
+        let states = self.link_states(&survey);
+        self.told_links.retain(|name, _| states.contains_key(name));
+        for (interface, up) in states {
+            if self.told_links.insert(interface.clone(), up) == Some(up) {
+                continue;
+            }
+            let event = if up { LinkEvent::Up } else { LinkEvent::Down };
+            self.command(Command::LinkState { interface, event }).await;
+        }
+        self.look_for_named_links(&survey);
+    }
+
+    /// Each interface that has a link: does it have carrier, the address of a link, and a way to some remote address?
+    fn link_states(&self, survey: &Survey) -> BTreeMap<String, bool> {
+        let mut remotes: BTreeMap<SocketAddr, BTreeSet<SocketAddr>> = BTreeMap::new();
+        for path in self.bonds().into_iter().flat_map(|bond| bond.paths) {
+            remotes.entry(path.local).or_default().insert(path.remote);
+        }
+        let mut states = BTreeMap::new();
+        for link in self.links.all() {
+            if link.interface.is_empty() {
+                continue;
+            }
+            let carrier = survey
+                .interfaces
+                .iter()
+                .any(|interface| interface.name == link.interface && interface.carrier);
+            let address = survey.addresses.iter().any(|address| {
+                address.interface == link.interface && address.address.ip == link.local.ip()
+            });
+            // Without any path there is nothing to be reached, and nothing to complain about.
+            let route = remotes.get(&link.local).is_none_or(|remotes| {
+                remotes.iter().any(|remote| {
+                    reachability::has_route(&link.interface, link.local.ip(), *remote)
+                })
+            });
+            *states.entry(link.interface).or_insert(false) |= carrier && address && route;
+        }
+        states
+    }
+
+    fn look_for_named_links(&mut self, survey: &Survey) {
+        let present: Vec<Present> = survey
+            .interfaces
+            .iter()
+            .map(|interface| Present {
+                name: interface.name.clone(),
+                hardware_address: interface.hardware_address.clone(),
+            })
+            .collect();
+        let news = self.presence.update(self.bonding.settings(), &present);
+        let wall = self.wall_now();
+        for (link, policy) in news.missing {
+            let text = format!(
+                "Link {link} of policy {policy} is not there yet, it is used as soon as it comes"
+            );
+            tracing::warn!("({policy}) {text}");
+            let event =
+                json!({"event": "link-missing", "policy": policy, "interface": link, "text": text});
+            self.events.add(wall, event);
+        }
+        for (link, policy) in news.found {
+            let text = format!("Link {link} of policy {policy} is there now");
+            tracing::info!("({policy}) {text}");
+            let event =
+                json!({"event": "link-found", "policy": policy, "interface": link, "text": text});
+            self.events.add(wall, event);
+        }
+    }
+
+    /// What bonding has to say for itself: settings, problems, links that are missing.
+    pub fn bonding_json(&self) -> Value {
+        let mut object = self.bonding.to_json();
+        object["missingLinks"] = self.presence.missing().iter().map(String::as_str).collect();
+        object
+    }
+
+    /// Ordered packet sizes, as networks of one address.
+    pub(super) fn mtu_networks(&self) -> impl Iterator<Item = node::io::PhysicalNetwork> {
+        self.mtu_orders
+            .iter()
+            .map(|(ip, mtu)| node::io::PhysicalNetwork {
+                network: IpPrefix {
+                    ip: *ip,
+                    bits: if ip.is_ipv4() { 32 } else { 128 },
+                },
+                blacklist: false,
+                trusted_path_id: None,
+                mtu: Some(*mtu),
+            })
+    }
+}
