@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use cli::lab::topology::{Lab, LabConfig};
 use cli::lab::traffic;
+use tests::assertions::{assert_direct, assert_pings};
 use tests::runner::{self, Place, Scenario};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -84,24 +85,6 @@ fn start(
     Ok((lab, addresses))
 }
 
-fn assert_pings(lab: &Lab, from: usize, to: Ipv4Addr) -> anyhow::Result<()> {
-    let host = lab.members[from].host();
-    let first = host.run(move || traffic::ping(to, 20, Duration::from_secs(1)))??;
-    ensure!(
-        !first.round_trips.is_empty(),
-        "{} gets no answer from {to}",
-        host.name()
-    );
-    let steady = host.run(move || traffic::ping(to, 10, Duration::from_secs(1)))??;
-    let answered = steady.round_trips.len();
-    ensure!(
-        answered == 10,
-        "{answered} of 10 pings from {} to {to} were answered",
-        host.name()
-    );
-    Ok(())
-}
-
 fn mixed(
     place: &Place,
     root: PathBuf,
@@ -111,15 +94,7 @@ fn mixed(
     let (mut lab, [first, second]) = start(place, root, controller, members)?;
     assert_pings(&lab, 0, second)?;
     assert_pings(&lab, 1, first)?;
-    for (from, to) in [(0, 1), (1, 0)] {
-        let (from, to) = (&lab.members[from], &lab.members[to]);
-        ensure!(
-            lab.wait_for_direct_path(from, to.address(), PATIENCE)?,
-            "{} has no direct path to {}",
-            from.host().name(),
-            to.host().name()
-        );
-    }
+    assert_direct(&lab)?;
     for (client, server, address) in [(0, 1, second), (1, 0, first)] {
         let (client, server) = (lab.members[client].host(), lab.members[server].host());
         let result = traffic::measure(client, server, IpAddr::V4(address), 4, 10)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use cli::lab::topology::{Lab, LabConfig};
 use cli::lab::traffic;
+use tests::assertions::{assert_direct, assert_pings};
 use tests::runner::{Place, Scenario};
 
 const PATIENCE: Duration = Duration::from_secs(40);
@@ -55,38 +56,6 @@ fn joined(place: &Place, links: u8) -> anyhow::Result<(Lab, [Ipv4Addr; 2])> {
     lab.create_network()?;
     let addresses = [lab.admit(0, PATIENCE)?, lab.admit(1, PATIENCE)?];
     Ok((lab, addresses))
-}
-
-/// Every one of ten pings must be answered, after a first one that may take its time.
-fn assert_pings(lab: &Lab, from: usize, to: Ipv4Addr) -> anyhow::Result<()> {
-    let host = lab.members[from].host();
-    let first = host.run(move || traffic::ping(to, 20, Duration::from_secs(1)))??;
-    ensure!(
-        !first.round_trips.is_empty(),
-        "{} gets no answer from {to}",
-        host.name()
-    );
-    let steady = host.run(move || traffic::ping(to, 10, Duration::from_secs(1)))??;
-    ensure!(
-        steady.round_trips.len() == 10,
-        "{} of 10 pings from {} to {to} were answered",
-        steady.round_trips.len(),
-        host.name()
-    );
-    Ok(())
-}
-
-fn assert_direct(lab: &Lab) -> anyhow::Result<()> {
-    for (from, to) in [(0, 1), (1, 0)] {
-        let (from, to) = (&lab.members[from], &lab.members[to]);
-        ensure!(
-            lab.wait_for_direct_path(from, to.address(), PATIENCE)?,
-            "{} has no direct path to {}",
-            from.host().name(),
-            to.host().name()
-        );
-    }
-    Ok(())
 }
 
 fn assert_clean_stop(mut lab: Lab) -> anyhow::Result<()> {

@@ -1,3 +1,4 @@
 //! What the end-to-end tests share: a runner that gives every scenario a sandbox of its own.
 
+pub mod assertions;
 pub mod runner;
