@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use protocol::Address;
 
+mod link;
 mod parse;
+mod policy;
+mod reader;
 
 pub use crate::flow::HashPolicy;
 
