@@ -84,10 +84,41 @@ pub enum Input<'a> {
         /// Its destination.
         destination: Address,
     },
+    /// Packets of measured peers that a worker sent or received since it last told.
+    Samples(&'a [Sample]),
+    /// Bytes that a worker sent to a peer with a hashed plan, by slot, since it last told.
+    SlotBytes {
+        /// To whom.
+        peer: Address,
+        /// Slots, each at most once, with their bytes.
+        slots: &'a [(u16, u64)],
+    },
+    /// The kernel refused a datagram: no route, interface down and the like.
+    SendFailed {
+        /// Where it should have gone.
+        path: PathKey,
+        /// What the kernel said.
+        errno: i32,
+    },
     /// A wish of the operator, the OS or the controller.
     Command(Command),
     /// Time has passed: handle at the latest at the deadline of the last [`Output::Timeout`].
     Tick,
+}
+
+/// A packet with an odd id, sent to or received from a measured peer (protocol specification 15.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Sample {
+    /// With whom.
+    pub peer: Address,
+    /// On which path; of a packet in fragments, its head.
+    pub path: PathKey,
+    /// Its id on the wire.
+    pub packet: PacketId,
+    /// When.
+    pub at: Instant,
+    /// Sent by us; otherwise received.
+    pub sent: bool,
 }
 
 /// Wishes of the operator, news from the OS, answers of the embedded controller.

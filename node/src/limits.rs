@@ -43,3 +43,14 @@ pub const MAX_WORLD_BYTES: usize = 8_480;
 pub const MAX_PUSHED_ENDPOINTS: usize = 64;
 /// Own addresses that port mapping may report.
 pub const MAX_MAPPED_ADDRESSES: usize = 32;
+/// Peers with which we have no bond that are told what we receive (protocol specification 15.2). Each may cost some
+/// 10 KB per path; beyond that, those who come later do without.
+pub const MAX_MEASURED_PEERS: usize = 1_024;
+/// Endpoints of a bonded peer that are tried again when a link appears.
+pub const MAX_LOST_ENDPOINTS: usize = 16;
+/// Probes of one bond that may still be answered; 64 paths with 8 each.
+pub const MAX_PROBES: usize = 512;
+/// Sampled packets of one peer among which repeats are looked for.
+pub const MAX_REMEMBERED_SAMPLES: usize = 512;
+/// Packets of one peer among which repeats are dropped: 64 KB, only for peers that repeat.
+pub const DUPLICATE_WINDOW: usize = 8_192;

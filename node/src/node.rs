@@ -110,6 +110,9 @@ impl Node {
                 source,
                 destination,
             } => self.transport.introduce_if_due(now, source, destination),
+            Input::Samples(samples) => self.transport.note_samples(samples),
+            Input::SlotBytes { peer, slots } => self.transport.note_slot_bytes(now, peer, slots),
+            Input::SendFailed { path, errno } => self.transport.note_send_failed(now, path, errno),
             Input::Command(command) => self.command(now, command),
             Input::Tick => {}
         }
@@ -119,6 +122,7 @@ impl Node {
             self.retry_waiting(now);
         }
         self.run_timers(now);
+        self.transport.run_bonds(now);
         self.publish_if_due(now);
     }
 
@@ -200,7 +204,7 @@ impl Node {
                 endpoints,
             } => self.transport.load_peer(now, identity, endpoints),
             Command::Configure(config) => self.transport.configure(*config),
-            Command::SetBonding(settings) => self.transport.set_bonding(now, settings),
+            Command::SetBonding(settings) => self.transport.set_bonding(settings),
             Command::LinkState { interface, event } => {
                 self.transport.note_link_state(now, &interface, event);
             }
@@ -286,7 +290,11 @@ impl Node {
                 Handled::Done
             }
             // Measurements say nothing of where a peer may be reached (7.0).
-            Verb::Ack | Verb::QosMeasurement | Verb::PathNegotiationRequest => Handled::RateLimited,
+            Verb::QosMeasurement => {
+                self.transport.handle_qos(now, packet);
+                Handled::RateLimited
+            }
+            Verb::Ack | Verb::PathNegotiationRequest => Handled::RateLimited,
             Verb::Frame
             | Verb::ExtFrame
             | Verb::MulticastLike
@@ -309,12 +317,17 @@ impl Node {
             self.transport.count_malformed_of(packet.source);
             return Handled::RateLimited;
         };
-        if !self.transport.is_expected(in_reply.packet) {
+        let is_probe = self.transport.is_probe(packet.source, in_reply.packet);
+        if !is_probe && !self.transport.is_expected(in_reply.packet) {
             return Handled::RateLimited;
         }
         match Verb::from_byte(in_reply.verb) {
             Some(Verb::Hello) => return self.transport.handle_ok_hello(now, packet, body),
             Some(Verb::Whois) => self.transport.handle_ok_whois(now, packet, body),
+            Some(Verb::Echo) => {
+                self.transport
+                    .handle_ok_echo(now, packet.source, in_reply.packet);
+            }
             Some(
                 Verb::NetworkConfigRequest
                 | Verb::MulticastGather
@@ -452,6 +465,9 @@ impl Node {
         }
         for at in [d.retry, d.early_contact].into_iter().flatten() {
             next = next.min(at);
+        }
+        if let Some(bonds) = self.transport.next_bond_deadline() {
+            next = next.min(bonds);
         }
         if self.transport.is_snapshot_dirty() {
             next = next.min(d.last_publish.map_or(self.now, |at| at + timers::PUBLISH));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bond::Plan;
-use protocol::{Address, Instant, MacAddress, NetworkId, SessionKeys, Suite};
+use protocol::{Address, Instant, MacAddress, NetworkId, PacketId, SessionKeys, Suite};
 
 use crate::io::PathKey;
+use crate::limits::DUPLICATE_WINDOW;
 use crate::rules::{NetworkPolicy, RemoteCredentials};
 
 /// How many shards the table of peers has; a change of one peer copies one shard.
@@ -73,6 +74,10 @@ pub struct PeerEntry {
     pub plan: Plan,
     /// Direct paths, then at most one relay path (an upstream's path), in the order that `plan` indexes.
     pub paths: Box<[PathEntry]>,
+    /// Its packets are sampled and counted by path (protocol specification 15.1).
+    pub measured: bool,
+    /// There if its packets may come several times, on several paths.
+    pub duplicates: Option<Arc<DuplicateFilter>>,
     /// Stamps written by workers, read by the node.
     pub activity: Arc<PeerActivity>,
 }
@@ -158,6 +163,41 @@ pub struct PathActivity {
     pub authentic: Stamp,
     /// Something was sent.
     pub sent: Stamp,
+    /// Authentic packets that workers finished. This and what follows only for measured peers.
+    pub packets_received: Tally,
+    /// Their bytes.
+    pub bytes_received: Tally,
+    /// Packets that workers sent.
+    pub packets_sent: Tally,
+    /// Their bytes.
+    pub bytes_sent: Tally,
+    /// Packets in the peer's name that were not authentic.
+    pub forged: Tally,
+}
+
+/// Tells the second copy of a packet from the first, for peers that send each packet on several paths. One table for all
+/// threads, without locks: of two that ask about one packet at a time, exactly one hears that it is the first.
+#[derive(Debug)]
+pub struct DuplicateFilter {
+    /// Each id's only place depends on the id; a newer one takes it over.
+    seen: Box<[AtomicU64]>,
+}
+
+impl Default for DuplicateFilter {
+    fn default() -> Self {
+        Self {
+            seen: (0..DUPLICATE_WINDOW).map(|_| AtomicU64::new(0)).collect(),
+        }
+    }
+}
+
+impl DuplicateFilter {
+    /// False if this packet was asked about before, and not too many others since.
+    pub fn is_first(&self, packet: PacketId) -> bool {
+        let spread = packet.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let place = &self.seen[spread as usize % self.seen.len()];
+        place.swap(packet.0, Ordering::Relaxed) != packet.0
+    }
 }
 
 /// A joined, configured network.

@@ -68,6 +68,15 @@ pub(crate) const PUBLISH: Duration = ms(10);
 /// The shortest time that the networks' timers are let alone.
 pub(crate) const GRANULARITY: Duration = ms(60);
 
+/// The shortest time that a bond is let alone.
+pub(crate) const BOND_GRANULARITY: Duration = ms(1);
+/// Accepted QOS_MEASUREMENT per path. 1.14.1 sends one as soon as it has 140 records, looking each 60 ms.
+pub(crate) const QOS_GATE: Duration = ms(10);
+/// Our QOS_MEASUREMENT per path for a peer with which we have no bond.
+pub(crate) const QOS_REPORT: Duration = ms(2_000);
+/// How long a peer that sent QOS_MEASUREMENT is taken to have a bond (bonds of 1.14.1 wait as long for ours).
+pub(crate) const QOS_MEMORY: Duration = ms(600_000);
+
 /// `then` lies less than `window` before `now`.
 pub(crate) fn within(then: Option<Instant>, now: Instant, window: Duration) -> bool {
     then.is_some_and(|then| now.duration_since(then) < window)

@@ -79,6 +79,8 @@ impl Knowledge {
         snapshot.epoch = self.epoch;
         snapshot.is_upstream = self.is_upstream;
         let peer = PeerEntry {
+            measured: false,
+            duplicates: None,
             address: self.peer,
             keys: keys(),
             suite: self.suite,

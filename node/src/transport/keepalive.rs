@@ -209,7 +209,8 @@ impl Transport {
             }
             let best = self.direct_path(now, address, false);
             let shown = self.shown_path(address);
-            if best != shown || (best.is_none() && relay_moved) {
+            let decided = self.has_bonded_plan(address);
+            if !decided && (best != shown || (best.is_none() && relay_moved)) {
                 self.mark_peer_dirty(address);
             }
         }
@@ -239,6 +240,7 @@ impl Transport {
         if links == self.links {
             return false;
         }
+        let old: BTreeSet<LinkId> = self.links.iter().map(|l| l.id).collect();
         self.links = links;
         let present: BTreeSet<LinkId> = self.links.iter().map(|l| l.id).collect();
         let peers: Vec<Address> = self.peers.keys().copied().collect();
@@ -249,6 +251,8 @@ impl Transport {
         for (peer, endpoint) in std::mem::take(&mut self.untried) {
             self.send_hello(now, peer, endpoint, None);
         }
+        self.run_bonds(now);
+        self.contact_bonded_over(now, &present.difference(&old).copied().collect());
         true
     }
 

@@ -52,6 +52,7 @@ impl Transport {
         }
         let trust = peer.is_trusted(now);
         if direct {
+            self.note_bond_received(now, packet);
             self.note_direct(now, source, path, packet.verb == Verb::Ok);
         }
         if trust {
@@ -82,7 +83,7 @@ impl Transport {
                 && p.key.remote.ip() == path.remote.ip()
                 && paths.get(p.key).is_some_and(|r| r.is_alive(now))
         });
-        if other_port_alive || !self.is_usable(peer, path.remote) {
+        if (other_port_alive && !self.is_bonded(peer)) || !self.is_usable(peer, path.remote) {
             return;
         }
         if proves {

@@ -330,6 +330,12 @@ impl Transport {
     }
 
     fn mark_peer_dirty(&mut self, address: Address) {
+        self.bonds.touch(address);
+        self.show_peer(address);
+    }
+
+    /// As [`Self::mark_peer_dirty`] when nothing changed that a bond must know.
+    fn show_peer(&mut self, address: Address) {
         self.dirty_peers.insert(address);
         self.snapshot_dirty = true;
     }
@@ -406,6 +412,7 @@ impl Transport {
             .map(|u| u.identity.clone())
             .collect();
         for identity in identities {
+            self.bonds.touch(identity.address());
             self.add_peer(now, identity);
         }
         self.snapshot_dirty = true;

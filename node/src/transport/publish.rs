@@ -93,15 +93,21 @@ impl Transport {
                 _ => peer.best_path(now, &self.paths, true),
             },
         };
-        let plan = index
-            .and_then(|index| u16::try_from(index).ok())
-            .map_or(Plan::Unreachable, Plan::Single);
+        let address = peer.address();
+        let keys: Vec<PathKey> = paths.iter().map(|path| path.key).collect();
+        let plan = self.bonded_plan(address, &keys).unwrap_or_else(|| {
+            index
+                .and_then(|index| u16::try_from(index).ok())
+                .map_or(Plan::Unreachable, Plan::Single)
+        });
         PeerEntry {
-            address: peer.address(),
+            address,
             keys: peer.keys.clone(),
             suite: peer.suite(),
             plan,
             paths: paths.into_boxed_slice(),
+            measured: self.is_measured(address),
+            duplicates: self.duplicate_filter(address),
             activity: peer.activity.clone(),
         }
     }
@@ -183,6 +189,8 @@ impl Transport {
 fn is_same(a: &PeerEntry, b: &PeerEntry) -> bool {
     a.suite == b.suite
         && a.plan == b.plan
+        && a.measured == b.measured
+        && a.duplicates.is_some() == b.duplicates.is_some()
         && Arc::ptr_eq(&a.activity, &b.activity)
         && a.paths.len() == b.paths.len()
         && a.paths.iter().zip(&b.paths).all(|(a, b)| {

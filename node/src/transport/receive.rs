@@ -109,7 +109,7 @@ impl Transport {
             return Some(incoming);
         }
         let view = PacketView::new(&incoming.packet)?;
-        let source = view.source();
+        let (source, id) = (view.source(), view.id());
         let trusted = match view.suite() {
             None => {
                 self.counters.bad_tag += 1;
@@ -141,6 +141,7 @@ impl Transport {
                 Err(OpenError::BadTag | OpenError::UnsupportedSuite) => {
                     self.counters.bad_tag += 1;
                     peer.activity.packet_errors.add(1);
+                    self.note_bond_forged(now, source, incoming.path);
                     return None;
                 }
                 Err(OpenError::TooShort) => {
@@ -152,6 +153,9 @@ impl Transport {
         }
         incoming.opened = true;
         self.note_heard(now, incoming.path);
+        if !self.is_first_copy(now, source, incoming.path, id) {
+            return None;
+        }
         self.decompress(&mut incoming).then_some(incoming)
     }
 

@@ -88,16 +88,31 @@ impl Transport {
             packet[FLAGS_OFFSET] |= FLAG_FRAGMENTED;
         }
         let trusted = self.settings.trusted_path(ip);
+        let verb = PacketView::new(packet).and_then(|view| view.verb());
         let id = self.seal(to, packet, trusted).ok_or(NotSent::UnknownPeer)?;
         // The reference does not expect replies to what it sends over trusted paths, and so never comes to terms with a
         // root behind one. Expecting them costs nothing.
         self.expected.register(id);
-        if packet.len() > mtu {
-            for datagram in split(packet, mtu) {
-                self.emit(now, route, datagram);
-            }
+        let verb = verb.unwrap_or(Verb::Nop);
+        let copies = match verb {
+            Verb::Frame | Verb::ExtFrame => self.bonded_copies(to, route),
+            _ => Vec::new(),
+        };
+        for path in copies.iter().chain([&route]) {
+            self.note_bond_sent(now, to, *path, id, verb, packet.len());
+        }
+        let datagrams = if packet.len() > mtu {
+            split(packet, mtu)
         } else {
-            self.emit(now, route, std::mem::take(packet));
+            vec![std::mem::take(packet)]
+        };
+        for path in copies {
+            for datagram in &datagrams {
+                self.emit(now, path, datagram.clone());
+            }
+        }
+        for datagram in datagrams {
+            self.emit(now, route, datagram);
         }
         Ok(id)
     }
@@ -132,6 +147,7 @@ impl Transport {
     ) -> Option<PacketId> {
         let mut packet = self.build(to, verb, payload, compress);
         let id = self.seal(to, &mut packet, None)?;
+        self.note_bond_sent(now, to, path, id, verb, packet.len());
         self.emit(now, path, packet);
         Some(id)
     }
@@ -151,6 +167,9 @@ impl Transport {
 
     /// Where a packet to `to` goes now: best direct path, else relay, else whatever path there was.
     pub(super) fn route(&mut self, now: Instant, to: Address) -> Option<PathKey> {
+        if let Some(path) = self.bonded_route(to) {
+            return Some(path);
+        }
         if let Some(direct) = self.direct_path(now, to, false) {
             return Some(direct);
         }

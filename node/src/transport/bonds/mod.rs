@@ -1,0 +1,399 @@
+//! Peers with several paths: their bonds, and the measurements that peers with bonds of their own ask of us (protocol
+//! specification 15). A bond decides; what it decides upon is told here, and what it wants is done here.
+
+mod bonded;
+mod run;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bond::{BondSettings, BondStatus, LinkEvent, PathId, Pick, Plan, PolicySettings};
+use protocol::verb::{Verb, decode_qos};
+use protocol::{Address, Instant, PacketId};
+
+use super::{Received, Transport};
+use crate::io::{LinkId, PathKey, Sample};
+use crate::limits::MAX_MEASURED_PEERS;
+use crate::peer::is_nontrivial;
+use crate::snapshot::DuplicateFilter;
+use crate::timers::{self, due};
+use bonded::Bonded;
+
+/// Everything about bonds.
+#[derive(Default)]
+pub(super) struct Bonds {
+    settings: Arc<BondSettings>,
+    /// Some peer may be bonded.
+    in_use: bool,
+    peers: BTreeMap<Address, Bonded>,
+    /// Who has to be looked after by when.
+    schedule: BTreeSet<(Instant, Address)>,
+    /// About whom there is news.
+    touched: BTreeSet<Address>,
+    /// Interfaces without carrier or address.
+    down: BTreeSet<String>,
+}
+
+impl Bonds {
+    /// Nobody is bonded, and nobody may be.
+    fn is_idle(&self) -> bool {
+        !self.in_use && self.peers.is_empty()
+    }
+
+    /// Something about the peer changed.
+    pub(super) fn touch(&mut self, peer: Address) {
+        if self.in_use || self.peers.contains_key(&peer) {
+            self.touched.insert(peer);
+        }
+    }
+
+    fn bonded(&self, peer: Address) -> Option<&Bonded> {
+        self.peers.get(&peer)
+    }
+}
+
+impl Transport {
+    /// Which peers are bonded from now on, and how.
+    pub(crate) fn set_bonding(&mut self, settings: Arc<BondSettings>) {
+        self.bonds.in_use = settings.is_in_use();
+        self.bonds.settings = settings;
+        self.bonds.touched.extend(self.peers.keys());
+    }
+
+    /// The policy for a peer; none for roots.
+    fn policy_for(&self, peer: Address) -> Option<Arc<PolicySettings>> {
+        if self.roots.contains(peer) {
+            return None;
+        }
+        self.bonds.settings.policy_for(peer).cloned()
+    }
+
+    /// The peer is bonded, or would be if it had a path: all its ports are learned (8.3).
+    pub(super) fn is_bonded(&self, peer: Address) -> bool {
+        self.bonds.in_use && self.policy_for(peer).is_some()
+    }
+
+    /// An interface lost its carrier or address, or has both.
+    pub(crate) fn note_link_state(&mut self, now: Instant, interface: &str, event: LinkEvent) {
+        match event {
+            LinkEvent::Up => {
+                self.bonds.down.remove(interface);
+            }
+            LinkEvent::Down => {
+                self.bonds.down.insert(interface.to_owned());
+            }
+            LinkEvent::SendFailed(_) => {}
+        }
+        let links: BTreeSet<LinkId> = self
+            .links
+            .iter()
+            .filter(|link| link.interface == interface)
+            .map(|link| link.id)
+            .collect();
+        self.link_event(now, event, |path| links.contains(&path.link));
+        if event == LinkEvent::Up {
+            self.contact_bonded_over(now, &links);
+        }
+    }
+
+    /// The kernel refused a datagram for this path.
+    pub(crate) fn note_send_failed(&mut self, now: Instant, path: PathKey, errno: i32) {
+        self.link_event(now, LinkEvent::SendFailed(errno), |p| p == path);
+    }
+
+    fn link_event(&mut self, now: Instant, event: LinkEvent, concerns: impl Fn(PathKey) -> bool) {
+        for (address, bonded) in &mut self.bonds.peers {
+            let Some(bond) = &mut bonded.bond else {
+                continue;
+            };
+            for (key, path) in &bonded.paths {
+                if concerns(*key) {
+                    bond.handle_link_event(path.id, event, now);
+                    self.bonds.touched.insert(*address);
+                }
+            }
+        }
+    }
+
+    /// Links are there that were not: bonded peers are tried over them, at the addresses that they have or lately had.
+    pub(super) fn contact_bonded_over(&mut self, now: Instant, links: &BTreeSet<LinkId>) {
+        let mut contacts: BTreeSet<(Address, SocketAddr)> = BTreeSet::new();
+        for (address, bonded) in &self.bonds.peers {
+            if bonded.bond.is_some() {
+                contacts.extend(bonded.endpoints().map(|endpoint| (*address, endpoint)));
+            }
+        }
+        let v4 = |link: &LinkId| {
+            let found = self.links.iter().find(|l| l.id == *link);
+            found.map(|l| l.local.is_ipv4())
+        };
+        let families: BTreeSet<bool> = links.iter().filter_map(v4).collect();
+        for (peer, endpoint) in contacts {
+            if families.contains(&endpoint.is_ipv4()) && self.is_usable(peer, endpoint) {
+                self.send_hello(now, peer, endpoint, None);
+            }
+        }
+    }
+
+    /// An operator's order for one bond.
+    pub(crate) fn bond_command(
+        &mut self,
+        now: Instant,
+        peer: Address,
+        command: bond::Command,
+    ) -> Result<String, String> {
+        let bonded = self.bonds.peers.get_mut(&peer);
+        let Some(bond) = bonded.and_then(|bonded| bonded.bond.as_mut()) else {
+            return Err(format!("{peer} has no bond"));
+        };
+        self.bonds.touched.insert(peer);
+        bond.command(command, now)
+    }
+
+    /// All bonds, by peer.
+    pub(crate) fn bond_status(&self, now: Instant) -> Vec<BondStatus> {
+        let bonds = self.bonds.peers.values().filter_map(|b| b.bond.as_ref());
+        bonds.map(|bond| bond.status(now)).collect()
+    }
+
+    /// An authentic packet came from a peer without relay. Frames that workers deliver come as [`Self::note_samples`].
+    pub(super) fn note_bond_received(&mut self, now: Instant, packet: &Received<'_>) {
+        let Some(bonded) = self.bonds.peers.get_mut(&packet.source) else {
+            return;
+        };
+        let Some(path) = bonded.paths.get_mut(&packet.path) else {
+            return;
+        };
+        if !matches!(packet.verb, Verb::Ack | Verb::QosMeasurement) {
+            path.ledger.handle_received(packet.id, now);
+        }
+        if let Some(bond) = &mut bonded.bond {
+            let (packets, bytes) = traffic(packet.verb, packet.payload.len());
+            bond.handle_received(path.id, packets, bytes, now);
+        }
+        self.bonds.touched.insert(packet.source);
+    }
+
+    /// A packet left for a peer on one of its paths.
+    pub(super) fn note_bond_sent(
+        &mut self,
+        now: Instant,
+        peer: Address,
+        path: PathKey,
+        id: PacketId,
+        verb: Verb,
+        length: usize,
+    ) {
+        let Some(bonded) = self.bonds.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(path) = bonded.paths.get_mut(&path) else {
+            return;
+        };
+        if !matches!(
+            verb,
+            Verb::Ack | Verb::QosMeasurement | Verb::Hello | Verb::Echo
+        ) {
+            path.ledger.handle_sent(id, now);
+        }
+        let (packets, bytes) = traffic(verb, length);
+        if let Some(bond) = &mut bonded.bond
+            && packets > 0
+        {
+            bond.handle_sent(path.id, packets, bytes, now);
+            self.bonds.touched.insert(peer);
+        }
+    }
+
+    /// A packet in the name of a bonded peer was not authentic.
+    pub(super) fn note_bond_forged(&mut self, now: Instant, peer: Address, path: PathKey) {
+        if let Some(bonded) = self.bonds.peers.get_mut(&peer)
+            && let (Some(path), Some(bond)) = (bonded.paths.get(&path), &mut bonded.bond)
+        {
+            bond.handle_forged(path.id, 1, now);
+            self.bonds.touched.insert(peer);
+        }
+    }
+
+    /// What workers sampled.
+    pub(crate) fn note_samples(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            let Some(bonded) = self.bonds.peers.get_mut(&sample.peer) else {
+                continue;
+            };
+            let repeats = !sample.sent && bonded.note_repeated(sample.packet);
+            if let Some(path) = bonded.paths.get_mut(&sample.path) {
+                if sample.sent {
+                    path.ledger.handle_sent(sample.packet, sample.at);
+                } else {
+                    path.ledger.handle_received(sample.packet, sample.at);
+                }
+                self.bonds.touched.insert(sample.peer);
+            }
+            if repeats {
+                self.show_peer(sample.peer);
+            }
+        }
+    }
+
+    /// Bytes that workers sent by slots of the peer's plan.
+    pub(crate) fn note_slot_bytes(&mut self, now: Instant, peer: Address, slots: &[(u16, u64)]) {
+        let bonded = self.bonds.peers.get_mut(&peer);
+        if let Some(bond) = bonded.and_then(|bonded| bonded.bond.as_mut()) {
+            let slots = slots.iter();
+            bond.handle_slot_bytes(slots.map(|(slot, bytes)| (usize::from(*slot), *bytes)), now);
+            self.bonds.touched.insert(peer);
+        }
+    }
+
+    /// QOS_MEASUREMENT came in (15.2).
+    pub(crate) fn handle_qos(&mut self, now: Instant, packet: &Received<'_>) {
+        let source = packet.source;
+        if packet.hops > 0 || self.roots.contains(source) {
+            return;
+        }
+        if !self.bonds.peers.contains_key(&source) {
+            let others = self.bonds.peers.values().filter(|b| b.bond.is_none());
+            if others.count() >= MAX_MEASURED_PEERS {
+                return;
+            }
+            let mut bonded = Bonded::default();
+            bonded.last_qos = Some(now);
+            self.bonds.peers.insert(source, bonded);
+            self.run_bond(now, source);
+            self.show_peer(source);
+        }
+        self.bonds.touched.insert(source);
+        let Some(bonded) = self.bonds.peers.get_mut(&source) else {
+            return;
+        };
+        bonded.last_qos = Some(now);
+        let Some(path) = bonded.paths.get_mut(&packet.path) else {
+            return;
+        };
+        if !due(path.last_qos, now, timers::QOS_GATE) {
+            return;
+        }
+        path.last_qos = Some(now);
+        let samples = path.ledger.handle_report(&decode_qos(packet.payload), now);
+        if let Some(bond) = &mut bonded.bond {
+            bond.handle_qos_report(path.id, &samples, now);
+        }
+    }
+
+    /// This packet is a probe of a bond with the peer, not answered yet.
+    pub(crate) fn is_probe(&self, peer: Address, id: PacketId) -> bool {
+        self.bonds
+            .bonded(peer)
+            .is_some_and(|bonded| bonded.probes.iter().any(|(probe, _)| *probe == id))
+    }
+
+    /// OK(ECHO): was it a probe?
+    pub(crate) fn handle_ok_echo(&mut self, now: Instant, peer: Address, id: PacketId) {
+        let Some(bonded) = self.bonds.peers.get_mut(&peer) else {
+            return;
+        };
+        let Some(index) = bonded.probes.iter().position(|(probe, _)| *probe == id) else {
+            return;
+        };
+        if let (Some((_, path)), Some(bond)) = (bonded.probes.remove(index), &mut bonded.bond) {
+            bond.handle_probe_reply(path, id.0, now);
+            self.bonds.touched.insert(peer);
+        }
+    }
+
+    /// The path that a bond wants for the next packet of the control plane, if it has a plan.
+    pub(super) fn bonded_route(&mut self, peer: Address) -> Option<PathKey> {
+        let bonded = self.bonds.peers.get_mut(&peer)?;
+        let id: PathId = match bonded.bond.as_ref()?.plan().pick(0, &mut bonded.cursor) {
+            Pick::None => return None,
+            Pick::One(id) => id,
+            Pick::All(ids) => *ids.first()?,
+        };
+        bonded.key_of(id)
+    }
+
+    /// Where frames go besides `route`: every other path of a bond that broadcasts.
+    pub(super) fn bonded_copies(&self, peer: Address, route: PathKey) -> Vec<PathKey> {
+        let Some(bonded) = self.bonds.bonded(peer) else {
+            return Vec::new();
+        };
+        match bonded.bond.as_ref().map(bond::Bond::plan) {
+            Some(Plan::Every(ids)) => ids
+                .iter()
+                .filter_map(|id| bonded.key_of(*id))
+                .filter(|key| *key != route)
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// The bond's plan in terms of `paths`, if it has one that works.
+    pub(super) fn bonded_plan(&self, peer: Address, paths: &[PathKey]) -> Option<Plan> {
+        let bonded = self.bonds.bonded(peer)?;
+        let plan = bonded.bond.as_ref()?.plan();
+        let index: BTreeMap<PathId, u16> = (0..)
+            .zip(paths)
+            .filter_map(|(index, key)| Some((bonded.paths.get(key)?.id, index)))
+            .collect();
+        let plan = plan.map(|id| index.get(&id).copied());
+        (plan != Plan::Unreachable).then_some(plan)
+    }
+
+    /// A bond decides over the peer's paths now.
+    pub(super) fn has_bonded_plan(&self, peer: Address) -> bool {
+        let bond = self.bonds.bonded(peer).and_then(|b| b.bond.as_ref());
+        bond.is_some_and(|bond| *bond.plan() != Plan::Unreachable)
+    }
+
+    /// Workers shall sample packets of this peer.
+    pub(super) fn is_measured(&self, peer: Address) -> bool {
+        self.bonds.bonded(peer).is_some()
+    }
+
+    /// What tells the peer's repeated packets, if it sends each on several paths.
+    pub(super) fn duplicate_filter(&self, peer: Address) -> Option<Arc<DuplicateFilter>> {
+        self.bonds.bonded(peer)?.duplicates.clone()
+    }
+
+    /// False if the packet came before, on another path; then all that it says is that this path works too.
+    pub(super) fn is_first_copy(
+        &mut self,
+        now: Instant,
+        peer: Address,
+        path: PathKey,
+        id: PacketId,
+    ) -> bool {
+        let Some(bonded) = self.bonds.peers.get_mut(&peer) else {
+            return true;
+        };
+        let filter = bonded.duplicates.as_ref();
+        if filter.is_none_or(|filter| filter.is_first(id)) {
+            return true;
+        }
+        if let Some(path) = bonded.paths.get_mut(&path) {
+            path.ledger.handle_received(id, now);
+            if let Some(bond) = &mut bonded.bond {
+                bond.handle_received(path.id, 1, 0, now);
+            }
+            self.bonds.touched.insert(peer);
+        }
+        false
+    }
+
+    /// When a bond wants to be looked after.
+    pub(crate) fn next_bond_deadline(&self) -> Option<Instant> {
+        self.bonds.schedule.first().map(|(at, _)| *at)
+    }
+}
+
+/// Packets and bytes as a bond counts them. Heartbeats, probes and their answers are no traffic: else two bonds would
+/// keep each other awake for ever.
+fn traffic(verb: Verb, bytes: usize) -> (u64, u64) {
+    if is_nontrivial(verb) {
+        (1, bytes as u64)
+    } else {
+        (0, 0)
+    }
+}

@@ -1,0 +1,236 @@
+//! The loop around a bond: tell it what happened, ask it what to do, do it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bond::{
+    BasePolicy, Bond, Command, Output, PathId, PathInfo, PeerTraits, PolicySettings, QosLedger,
+};
+use protocol::verb::{Verb, encode_qos};
+use protocol::{Address, Instant};
+
+use super::Transport;
+use super::bonded::{Bonded, Told};
+use crate::io::{Event, PathKey};
+use crate::timers::{self, within};
+
+/// Things that one bond may want at a time; more is a defect, which must not stop the node.
+const MAX_WISHES: usize = 4096;
+
+/// Nothing tells a peer of our kind from 1.14.1 yet.
+const STOCK: PeerTraits = PeerTraits {
+    is_stock: true,
+    can_reorder: false,
+};
+
+impl Transport {
+    /// Looks after every bond about which there is news, or whose time has come.
+    pub(crate) fn run_bonds(&mut self, now: Instant) {
+        if self.bonds.is_idle() && self.bonds.touched.is_empty() {
+            return;
+        }
+        while let Some(&(at, peer)) = self.bonds.schedule.first()
+            && at <= now
+        {
+            self.bonds.schedule.pop_first();
+            self.bonds.touched.insert(peer);
+        }
+        for peer in std::mem::take(&mut self.bonds.touched) {
+            self.run_bond(now, peer);
+        }
+    }
+
+    /// Looks after one peer: makes, changes or ends its bond as the settings say, and does what the bond wants.
+    pub(super) fn run_bond(&mut self, now: Instant, peer: Address) {
+        let wanted = self.policy_for(peer).filter(|_| self.bonds.in_use);
+        let has_paths = self.peers.get(&peer).is_some_and(|p| !p.paths.is_empty());
+        let mut bonded = match self.bonds.peers.remove(&peer) {
+            Some(bonded) => bonded,
+            None if wanted.is_some() && has_paths => {
+                self.show_peer(peer);
+                Bonded::default()
+            }
+            None => return,
+        };
+        if let Some(at) = bonded.deadline.take() {
+            self.bonds.schedule.remove(&(at, peer));
+        }
+        let measures = within(bonded.last_qos, now, timers::QOS_MEMORY);
+        if !self.peers.contains_key(&peer) || (wanted.is_none() && !measures) {
+            self.show_peer(peer);
+            return;
+        }
+        self.configure_bond(now, peer, &mut bonded, wanted, has_paths);
+        self.sync_paths(now, peer, &mut bonded);
+        self.drain_bond(now, peer, &mut bonded);
+        self.report_measurements(now, peer, &mut bonded);
+        if let Some(at) = bonded.deadline {
+            self.bonds.schedule.insert((at, peer));
+        }
+        self.bonds.peers.insert(peer, bonded);
+    }
+
+    fn configure_bond(
+        &mut self,
+        now: Instant,
+        peer: Address,
+        bonded: &mut Bonded,
+        wanted: Option<Arc<PolicySettings>>,
+        has_paths: bool,
+    ) {
+        if wanted == bonded.configured {
+            return;
+        }
+        match (&mut bonded.bond, &wanted) {
+            (None, Some(_)) if !has_paths => return,
+            (None, Some(policy)) => {
+                let seed = self.random_u64();
+                bonded.forget_paths();
+                bonded.bond = Some(Bond::new(Arc::clone(policy), peer, STOCK, now, seed));
+            }
+            (Some(bond), Some(policy)) => {
+                if let Err(reason) = bond.command(Command::SetPolicy(Arc::clone(policy)), now) {
+                    tracing::warn!(%peer, reason, "bond keeps its policy");
+                }
+            }
+            (_, None) => bonded.bond = None,
+        }
+        if wanted
+            .as_ref()
+            .is_some_and(|policy| policy.base == BasePolicy::Broadcast && policy.deduplicate)
+        {
+            bonded.duplicates.get_or_insert_default();
+        }
+        bonded.configured = wanted;
+        self.show_peer(peer);
+    }
+
+    /// The bond's paths become those of the peer.
+    fn sync_paths(&mut self, now: Instant, peer: Address, bonded: &mut Bonded) {
+        let Some(record) = self.peers.get(&peer) else {
+            return;
+        };
+        let present: BTreeSet<PathKey> = record.paths.iter().map(|p| p.key).collect();
+        let gone: Vec<PathKey> = bonded
+            .paths
+            .keys()
+            .filter(|key| !present.contains(key))
+            .copied()
+            .collect();
+        for key in gone {
+            if let (Some(id), Some(bond)) = (bonded.remove_path(key), &mut bonded.bond) {
+                bond.remove_path(id, now);
+            }
+        }
+        for path in &record.paths {
+            if bonded.paths.contains_key(&path.key) {
+                continue;
+            }
+            let Some(link) = self.links.iter().find(|link| link.id == path.key.link) else {
+                continue;
+            };
+            let interval = bonded
+                .bond
+                .as_ref()
+                .map_or(timers::QOS_REPORT, |b| 2 * b.settings().failover_interval);
+            let activity = Arc::clone(&path.activity);
+            let id = bonded.add_path(path.key, activity, QosLedger::new(interval));
+            if let Some(bond) = &mut bonded.bond {
+                let info = PathInfo {
+                    id,
+                    interface: link.interface.clone(),
+                    interface_mac: None,
+                    local: link.local,
+                    remote: path.key.remote,
+                    link_up: !self.bonds.down.contains(&link.interface),
+                    confirmed: path.last_receive == Some(now),
+                };
+                bond.add_path(info, now);
+            }
+        }
+    }
+
+    /// Tells the bond what workers saw, then does what it wants.
+    fn drain_bond(&mut self, now: Instant, peer: Address, bonded: &mut Bonded) {
+        let Some(bond) = &mut bonded.bond else {
+            return;
+        };
+        for path in bonded.paths.values_mut() {
+            let seen = Told::read(&path.activity);
+            let told = std::mem::replace(&mut path.told, seen);
+            if let Some(at) = seen.authentic
+                && (seen.authentic > told.authentic
+                    || seen.packets_received > told.packets_received)
+            {
+                let packets = seen.packets_received - told.packets_received;
+                let bytes = seen.bytes_received - told.bytes_received;
+                bond.handle_received(path.id, packets, bytes, at.min(now));
+            }
+            if seen.packets_sent > told.packets_sent {
+                let packets = seen.packets_sent - told.packets_sent;
+                let bytes = seen.bytes_sent - told.bytes_sent;
+                bond.handle_sent(path.id, packets, bytes, now);
+            }
+            if seen.forged > told.forged {
+                bond.handle_forged(path.id, seen.forged - told.forged, now);
+            }
+        }
+        for _ in 0..MAX_WISHES {
+            let Some(bond) = &mut bonded.bond else {
+                return;
+            };
+            match bond.poll(now) {
+                Output::Probe(path) => self.probe(now, peer, bonded, path),
+                Output::PlanChanged(_) => self.show_peer(peer),
+                Output::Event(event) => self.event(Event::Bond {
+                    peer,
+                    event: Box::new(event),
+                }),
+                Output::Timeout(at) => {
+                    bonded.deadline = Some(at.max(now + timers::BOND_GRANULARITY));
+                    return;
+                }
+            }
+        }
+        tracing::error!(%peer, "a bond does not come to rest");
+        bonded.deadline = Some(now + timers::RETRY);
+    }
+
+    /// An empty ECHO on one path (15.6).
+    fn probe(&mut self, now: Instant, peer: Address, bonded: &mut Bonded, path: PathId) {
+        let Some(key) = bonded.key_of(path) else {
+            return;
+        };
+        let Some(id) = self.send_on_path(now, peer, key, Verb::Echo, &[], false) else {
+            return;
+        };
+        self.expected.register(id);
+        bonded.note_probe(id, path);
+        if let Some(bond) = &mut bonded.bond {
+            bond.handle_probe_sent(path, id.0, now);
+        }
+    }
+
+    /// Sends the reports that are due (15.2).
+    fn report_measurements(&mut self, now: Instant, peer: Address, bonded: &mut Bonded) {
+        let mut next = bonded.deadline;
+        if bonded.bond.is_none() {
+            next = bonded.last_qos.map(|at| at + timers::QOS_MEMORY);
+        }
+        for (key, path) in &mut bonded.paths {
+            path.ledger.expire(now);
+            if let Some(records) = path.ledger.poll_report(now) {
+                let mut payload = Vec::new();
+                for record in &records {
+                    encode_qos(record, &mut payload);
+                }
+                self.send_on_path(now, peer, *key, Verb::QosMeasurement, &payload, false);
+            }
+            if let Some(at) = path.ledger.next_report(now) {
+                let at = at.max(now + timers::BOND_GRANULARITY);
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
+        }
+        bonded.deadline = next;
+    }
+}
