@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use node::io::LinkId;
+use node::io::{LinkId, PathKey};
 
 use crate::DropReason;
 use crate::counters::CounterCells;
@@ -19,6 +19,9 @@ pub(crate) const SLOT: usize = 10_240;
 const CAPACITY: usize = 16 * SLOT;
 /// How many trains are tried for one more packet: as many as a bond has paths.
 const OPEN_RUNS: usize = 8;
+
+/// Refused datagrams of one turn that are told of.
+const MAX_FAILURES: usize = 16;
 
 /// Datagrams for one destination that lie side by side.
 #[derive(Debug)]
@@ -49,6 +52,8 @@ pub(crate) struct Egress {
     runs: Vec<Run>,
     /// Runs in front of this one have left.
     sent: usize,
+    /// Paths that the kernel has refused since they were taken, and why.
+    failures: Vec<(PathKey, i32)>,
 }
 
 impl Egress {
@@ -58,7 +63,13 @@ impl Egress {
             end: 0,
             runs: Vec::with_capacity(256),
             sent: 0,
+            failures: Vec::with_capacity(MAX_FAILURES),
         }
+    }
+
+    /// Takes what is known of refused paths.
+    pub(crate) fn take_failures(&mut self) -> std::vec::Drain<'_, (PathKey, i32)> {
+        self.failures.drain(..)
     }
 
     /// Room for one more packet, of [`SLOT`] bytes; none if the batch must be flushed first.
@@ -126,7 +137,13 @@ impl Egress {
     ) -> Flush {
         while let Some(run) = self.runs.get_mut(self.sent) {
             let blocked = match links.iter().find(|port| port.link == run.link) {
-                Some(port) => !send_run(&*port.socket, &self.buffer, run, counters),
+                Some(port) => !send_run(
+                    &*port.socket,
+                    &self.buffer,
+                    run,
+                    counters,
+                    &mut self.failures,
+                ),
                 None => {
                     counters.lost_many(DropReason::NoLink, run.datagrams as u64);
                     false
@@ -160,8 +177,28 @@ impl Egress {
     }
 }
 
+/// Does this error say that nothing can leave by the path?
+pub(crate) fn path_error(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().filter(|errno| {
+        [
+            libc::EHOSTUNREACH,
+            libc::ENETUNREACH,
+            libc::ENETDOWN,
+            libc::EADDRNOTAVAIL,
+            libc::ENODEV,
+        ]
+        .contains(errno)
+    })
+}
+
 /// Sends the rest of a run; false if the socket is full, then `run` holds what is left.
-fn send_run<U: Udp>(socket: &U, buffer: &[u8], run: &mut Run, counters: &CounterCells) -> bool {
+fn send_run<U: Udp>(
+    socket: &U,
+    buffer: &[u8],
+    run: &mut Run,
+    counters: &CounterCells,
+    failures: &mut Vec<(PathKey, i32)>,
+) -> bool {
     let mut singly = false;
     while !run.bytes.is_empty() {
         let train = if singly { 1 } else { socket.max_train().max(1) };
@@ -180,7 +217,18 @@ fn send_run<U: Udp>(socket: &U, buffer: &[u8], run: &mut Run, counters: &Counter
                 singly = true;
                 continue;
             }
-            Err(_) => counters.lost(DropReason::SendFailed),
+            Err(error) => {
+                counters.lost(DropReason::SendFailed);
+                let path = PathKey {
+                    link: run.link,
+                    remote: run.to,
+                };
+                if let Some(errno) = path_error(&error)
+                    && failures.len() < MAX_FAILURES
+                {
+                    failures.push((path, errno));
+                }
+            }
         }
         run.bytes.start += length;
         run.datagrams = run.datagrams.saturating_sub(datagrams);

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use node::io::{Link, LinkId, Transmit};
+use node::io::{Link, LinkId, PathKey, Transmit};
 use node::snapshot::Snapshot;
 use protocol::{Address, NetworkId};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use rtrb::Consumer;
 
+use crate::batch::path_error;
 use crate::counters::{CounterCells, NetworkCells, WorkerCounters};
 use crate::handover::{Bell, HandoverSender, RING_CAPACITY};
 use crate::mailbox::{Mailbox, WorkerCommand};
@@ -112,6 +113,9 @@ pub enum TapError {
     },
 }
 
+/// Refused paths of the control thread's own datagrams that are remembered until the next drain.
+const MAX_FAILURES: usize = 64;
+
 struct WorkerHandle {
     mailbox: Mailbox,
     handovers: Consumer<Handover>,
@@ -140,6 +144,8 @@ pub struct Dataplane {
     taps: BTreeMap<NetworkId, TapHandle>,
     /// What the control thread sent and delivered itself.
     control: CounterCells,
+    /// Datagrams of the control thread that the kernel refused since the last drain.
+    failures: Mutex<Vec<(PathKey, i32)>>,
 }
 
 impl fmt::Debug for Dataplane {
@@ -166,6 +172,7 @@ impl Dataplane {
             links: BTreeMap::new(),
             taps: BTreeMap::new(),
             control: CounterCells::default(),
+            failures: Mutex::default(),
         };
         for index in 0..config.workers.max(1) {
             let (reactor, waker) = Reactor::new().map_err(DataplaneError::Reactor)?;
@@ -320,6 +327,11 @@ impl Dataplane {
                 _ => {
                     let result = handle.socket.send(transmit.to, &transmit.bytes, length);
                     if let Err(error) = &result {
+                        let path = PathKey {
+                            link: *link,
+                            remote: transmit.to,
+                        };
+                        self.note_failure(path, error);
                         tracing::debug!(to = %transmit.to, from = %handle.local, %error, "datagram not sent");
                     }
                     result.is_ok()
@@ -332,6 +344,18 @@ impl Dataplane {
             } else {
                 self.control.lost(DropReason::SendFailed);
             }
+        }
+    }
+
+    /// The next drain tells.
+    fn note_failure(&self, path: PathKey, error: &io::Error) {
+        if let Some(errno) = path_error(error)
+            && let Ok(mut failures) = self.failures.lock()
+            && failures.len() < MAX_FAILURES
+            && !failures.iter().any(|(failed, _)| *failed == path)
+        {
+            failures.push((path, errno));
+            self.bell.ring();
         }
     }
 
@@ -357,6 +381,10 @@ impl Dataplane {
     /// Gives `take` what the workers handed over. To be called after each notification.
     pub fn drain(&mut self, mut take: impl FnMut(Handover)) {
         self.bell.silence();
+        let failures = self.failures.get_mut().map(std::mem::take);
+        for (path, errno) in failures.unwrap_or_default() {
+            take(Handover::SendFailed { path, errno });
+        }
         for worker in &mut self.workers {
             // Bounded by what a ring holds, so that one busy worker cannot keep the control thread here.
             for _ in 0..RING_CAPACITY {

@@ -46,6 +46,8 @@ reasons! {
     UnsupportedSuite => "unsupported_suite",
     /// A tag does not match: corrupted, forged, or sealed with other keys.
     BadTag => "bad_tag",
+    /// The packet came before on another path.
+    Duplicate => "duplicate",
     /// A fragment's numbers are out of range.
     BadFragment => "bad_fragment",
     /// Fragments of one packet add up to more than the longest packet.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use node::Input;
-use node::io::PathKey;
+use node::io::{PathKey, Sample};
 use protocol::{Address, NetworkId};
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -30,6 +30,15 @@ pub enum Handover {
         source: Address,
         destination: Address,
     },
+    /// Packets of measured peers.
+    Samples(Vec<Sample>),
+    /// Bytes sent by slot of a hashed plan.
+    SlotBytes {
+        peer: Address,
+        slots: Vec<(u16, u64)>,
+    },
+    /// A datagram that the kernel refused.
+    SendFailed { path: PathKey, errno: i32 },
 }
 
 impl Handover {
@@ -59,6 +68,12 @@ impl Handover {
             } => Input::Relayed {
                 source: *source,
                 destination: *destination,
+            },
+            Self::Samples(samples) => Input::Samples(samples),
+            Self::SlotBytes { peer, slots } => Input::SlotBytes { peer: *peer, slots },
+            Self::SendFailed { path, errno } => Input::SendFailed {
+                path: *path,
+                errno: *errno,
             },
         }
     }

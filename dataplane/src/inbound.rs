@@ -143,7 +143,7 @@ fn packet<T: Tap, U: Udp>(
         core.counters.lost(DropReason::DatagramTooShort);
         return;
     };
-    let source = view.source();
+    let (source, id, length) = (view.source(), view.id(), bytes.len());
     if source == core.address {
         core.counters.lost(DropReason::FromThisNode);
         return;
@@ -180,6 +180,9 @@ fn packet<T: Tap, U: Udp>(
                 OpenError::BadTag => DropReason::BadTag,
             });
             core.tallies.error(source, &peer.activity);
+            if let (Some(entry), OpenError::BadTag, true) = (known_path, error, peer.measured) {
+                entry.activity.forged.add(1);
+            }
             return;
         }
     }
@@ -195,9 +198,22 @@ fn packet<T: Tap, U: Udp>(
             entry.activity.authentic.set(now);
         }
     }
-    // 6. A frame goes on, anything else is the node's.
     let is_frame = view.verb() == Some(Verb::Frame) && !view.is_compressed();
+    let measured = known_path.filter(|_| peer.measured && direct);
+    if let Some(filter) = &peer.duplicates
+        && !filter.is_first(id)
+    {
+        core.counters.lost(DropReason::Duplicate);
+        if let Some(entry) = measured {
+            core.measurements.received(source, entry, id, length, now);
+        }
+        return;
+    }
+    // 6. A frame goes on, anything else is the node's.
     if is_frame && frame(core, bytes, peer, snapshot, now) {
+        if let Some(entry) = measured {
+            core.measurements.received(source, entry, id, length, now);
+        }
         core.counters.packets_received.add(1);
         core.tallies.received(source, &peer.activity);
         if direct && known_path.is_none() && core.unknown_paths.allows((source, path), now) {

@@ -27,6 +27,7 @@ mod flow_cache;
 mod handover;
 mod inbound;
 mod mailbox;
+mod measurements;
 mod outbound;
 mod packet_ids;
 mod peer_tallies;

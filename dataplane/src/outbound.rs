@@ -237,24 +237,20 @@ fn send<T: Tap, U: Udp>(
     // 5. The packet's header takes the place of the Ethernet header, whose Ethertype stays.
     let packet = &mut slot[..length];
     let TapPort { network, .. } = core.taps[tap];
-    packet::write_header(
-        packet,
-        core.ids.draw(),
-        peer.address,
-        core.address,
-        Verb::Frame,
-    );
+    let drawn = core.ids.draw();
+    packet::write_header(packet, drawn, peer.address, core.address, Verb::Frame);
     packet[PAYLOAD_OFFSET..PAYLOAD_OFFSET + 8].copy_from_slice(&network.0.to_be_bytes());
     // 6. Seal, in place. The flag is under the seal.
     if pieces > 1 {
         packet::set_fragmented(packet);
     }
-    match trusted_path(paths()) {
-        Some(id) => packet::seal_trusted(packet, id),
-        None => {
-            peer.keys.seal(packet, peer.suite);
+    let id = match trusted_path(paths()) {
+        Some(id) => {
+            packet::seal_trusted(packet, id);
+            drawn
         }
-    }
+        None => peer.keys.seal(packet, peer.suite),
+    };
     // 7. Cut, if it is longer than a datagram may be.
     let length = split_in_place(slot, length, pieces, size);
     // 8. Queue.
@@ -262,6 +258,12 @@ fn send<T: Tap, U: Udp>(
     core.egress.commit(destinations, length, size, pieces);
     for path in paths() {
         path.activity.sent.set(now);
+    }
+    if peer.measured {
+        for path in paths() {
+            core.measurements.sent(peer.address, path, id, length, now);
+        }
+        core.measurements.sent_in_slot(peer, hash, length, now);
     }
     core.counters.packets_sent.add(1);
     core.tallies.sent(peer.address, &peer.activity);

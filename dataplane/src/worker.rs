@@ -18,6 +18,7 @@ use crate::counters::{CounterCells, NetworkCells};
 use crate::flow_cache::FlowCache;
 use crate::handover::HandoverSender;
 use crate::mailbox::WorkerCommand;
+use crate::measurements::Measurements;
 use crate::outbound::Progress;
 use crate::packet_ids::PacketIds;
 use crate::peer_tallies::PeerTallies;
@@ -26,7 +27,7 @@ use crate::reassembly::Reassembly;
 use crate::tap::{LinuxTap, Tap};
 use crate::throttle::Throttle;
 use crate::udp::{LinuxUdp, RECEIVE_BUFFERS, ReceiveBuffers, Udp};
-use crate::{Clock, DropReason, inbound, outbound};
+use crate::{Clock, DropReason, Handover, inbound, outbound};
 
 /// Frames read from one device before the sockets get their turn again.
 const FRAMES_PER_TURN: usize = 64;
@@ -99,6 +100,8 @@ pub(crate) struct Core<T, U> {
     pub(crate) handover: HandoverSender,
     pub(crate) counters: Arc<CounterCells>,
     pub(crate) tallies: PeerTallies,
+    pub(crate) measurements: Measurements,
+    failed_paths: Throttle<PathKey>,
     /// The link whose socket is full, and since when.
     blocked: Option<(LinkId, Instant)>,
 }
@@ -125,6 +128,8 @@ impl<T: Tap, U: Udp> Core<T, U> {
             handover,
             counters,
             tallies: PeerTallies::default(),
+            measurements: Measurements::default(),
+            failed_paths: Throttle::new(THROTTLE_SLOTS, THROTTLE_INTERVAL),
             blocked: None,
         }
     }
@@ -155,7 +160,24 @@ impl<T: Tap, U: Udp> Core<T, U> {
             }
         }
         self.tallies.flush();
+        self.tell(now);
         more
+    }
+
+    /// Hands over what bonds want to know.
+    fn tell(&mut self, now: Instant) {
+        let (handover, counters) = (&mut self.handover, &self.counters);
+        self.measurements.flush(
+            now,
+            |told| handover.push(|| told),
+            |pushed| counters.count_handover(pushed),
+        );
+        for (path, errno) in self.egress.take_failures() {
+            if self.failed_paths.allows(path, now) {
+                let pushed = handover.push(|| Handover::SendFailed { path, errno });
+                counters.count_handover(pushed);
+            }
+        }
     }
 
     /// Reads one socket. True if it may hold more.
@@ -267,7 +289,7 @@ impl Worker {
             let timeout = match (more, self.core.blocked) {
                 (true, _) => Some(Duration::ZERO),
                 (false, Some(_)) => Some(BLOCKED_PATIENCE),
-                (false, None) => None,
+                (false, None) => self.core.measurements.patience(),
             };
             let Some(mailbox) = self.wait(timeout) else {
                 return;

@@ -1,0 +1,206 @@
+//! What bonds want to know of the packets that workers finish: samples for reports of quality, sums by path, bytes by slot.
+//! Nothing of this costs more than a comparison for peers that are not measured.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bond::Plan;
+use bond::plan::SLOTS;
+use bond::qos::is_sampled;
+use node::io::{PathKey, Sample};
+use node::snapshot::{PathActivity, PathEntry, PeerEntry};
+use protocol::{Address, Instant, PacketId};
+
+use crate::Handover;
+
+/// Samples between two handovers. More than a path's ledger holds, so that a flood shows there as such.
+const SAMPLES: usize = 512;
+/// How long samples may wait.
+const SAMPLES_PATIENCE: Duration = Duration::from_millis(50);
+/// Paths that one turn can tell apart; more only make additions more frequent. A power of two.
+const PATHS: usize = 16;
+/// Peers with hashed plans whose slots are counted at a time: 4 KB each. Others go without.
+const SLOT_PEERS: usize = 8;
+/// How long counts of slots may wait.
+const SLOTS_PATIENCE: Duration = Duration::from_millis(250);
+
+/// One worker's notes.
+#[derive(Debug, Default)]
+pub(crate) struct Measurements {
+    samples: Vec<Sample>,
+    samples_since: Option<Instant>,
+    paths: [PathSums; PATHS],
+    /// By index in `paths`: something is to be added.
+    pending: u16,
+    slots: Vec<SlotSums>,
+    slots_since: Option<Instant>,
+}
+
+#[derive(Debug, Default)]
+struct PathSums {
+    activity: Option<Arc<PathActivity>>,
+    packets_received: u64,
+    bytes_received: u64,
+    packets_sent: u64,
+    bytes_sent: u64,
+}
+
+impl PathSums {
+    fn flush(&mut self) {
+        let Some(activity) = &self.activity else {
+            return;
+        };
+        for (tally, count) in [
+            (&activity.packets_received, &mut self.packets_received),
+            (&activity.bytes_received, &mut self.bytes_received),
+            (&activity.packets_sent, &mut self.packets_sent),
+            (&activity.bytes_sent, &mut self.bytes_sent),
+        ] {
+            if *count > 0 {
+                tally.add(std::mem::take(count));
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct SlotSums {
+    peer: Address,
+    bytes: Box<[u64; SLOTS]>,
+}
+
+impl Measurements {
+    /// A packet of a measured peer came in on one of its paths, and the node will not see it.
+    pub(crate) fn received(
+        &mut self,
+        peer: Address,
+        path: &PathEntry,
+        packet: PacketId,
+        length: usize,
+        now: Instant,
+    ) {
+        let sums = self.sums(&path.activity);
+        sums.packets_received += 1;
+        sums.bytes_received += length as u64;
+        self.sample(peer, path.key, packet, false, now);
+    }
+
+    /// A packet for a measured peer was queued on one of its paths.
+    pub(crate) fn sent(
+        &mut self,
+        peer: Address,
+        path: &PathEntry,
+        packet: PacketId,
+        length: usize,
+        now: Instant,
+    ) {
+        let sums = self.sums(&path.activity);
+        sums.packets_sent += 1;
+        sums.bytes_sent += length as u64;
+        self.sample(peer, path.key, packet, true, now);
+    }
+
+    /// A packet of the flow with this hash was queued for a measured peer.
+    pub(crate) fn sent_in_slot(
+        &mut self,
+        peer: &PeerEntry,
+        flow: u32,
+        length: usize,
+        now: Instant,
+    ) {
+        if !matches!(peer.plan, Plan::Slots { .. }) {
+            return;
+        }
+        let found = self.slots.iter().position(|s| s.peer == peer.address);
+        let index = match found {
+            Some(index) => index,
+            None if self.slots.len() < SLOT_PEERS => {
+                self.slots.push(SlotSums {
+                    peer: peer.address,
+                    bytes: Box::new([0; SLOTS]),
+                });
+                self.slots.len() - 1
+            }
+            None => return,
+        };
+        self.slots[index].bytes[Plan::<u16>::slot_of(flow)] += length as u64;
+        self.slots_since.get_or_insert(now);
+    }
+
+    fn sample(&mut self, peer: Address, path: PathKey, packet: PacketId, sent: bool, now: Instant) {
+        if is_sampled(packet) && self.samples.len() < SAMPLES {
+            self.samples.push(Sample {
+                peer,
+                path,
+                packet,
+                at: now,
+                sent,
+            });
+            self.samples_since.get_or_insert(now);
+        }
+    }
+
+    fn sums(&mut self, activity: &Arc<PathActivity>) -> &mut PathSums {
+        // Records lie at least so far apart.
+        let index = (Arc::as_ptr(activity).addr() / size_of::<PathActivity>()) % PATHS;
+        self.pending |= 1 << index;
+        let sums = &mut self.paths[index];
+        if !sums
+            .activity
+            .as_ref()
+            .is_some_and(|held| Arc::ptr_eq(held, activity))
+        {
+            sums.flush();
+            sums.activity = Some(Arc::clone(activity));
+        }
+        sums
+    }
+
+    /// Ends a turn: sums become visible, and what has waited long enough is handed over. Returns how many handovers were
+    /// accepted and refused.
+    pub(crate) fn flush(
+        &mut self,
+        now: Instant,
+        mut push: impl FnMut(Handover) -> bool,
+        mut count: impl FnMut(bool),
+    ) {
+        while self.pending != 0 {
+            let index = self.pending.trailing_zeros() as usize;
+            self.pending &= self.pending - 1;
+            self.paths[index].flush();
+        }
+        let over = |since: Option<Instant>, patience: Duration| {
+            since.is_some_and(|since| now.duration_since(since) >= patience)
+        };
+        if over(self.samples_since, SAMPLES_PATIENCE) {
+            self.samples_since = None;
+            count(push(Handover::Samples(self.samples.drain(..).collect())));
+        }
+        if over(self.slots_since, SLOTS_PATIENCE) {
+            self.slots_since = None;
+            self.slots.retain_mut(|sums| {
+                let slots: Vec<(u16, u64)> = (0..)
+                    .zip(sums.bytes.iter_mut())
+                    .filter(|(_, bytes)| **bytes > 0)
+                    .map(|(slot, bytes)| (slot, std::mem::take(bytes)))
+                    .collect();
+                let peer = sums.peer;
+                // Whoever was silent makes room.
+                let busy = !slots.is_empty();
+                if busy {
+                    count(push(Handover::SlotBytes { peer, slots }));
+                }
+                busy
+            });
+        }
+    }
+
+    /// How long a worker may sleep before something has to be handed over; none: for ever.
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        match (self.samples_since, self.slots_since) {
+            (Some(_), _) => Some(SAMPLES_PATIENCE),
+            (None, Some(_)) => Some(SLOTS_PATIENCE),
+            (None, None) => None,
+        }
+    }
+}
