@@ -74,6 +74,8 @@ pub struct SimNode {
     pub controller_requests: Vec<ControllerRequest>,
     /// Datagrams that it sent, oldest first.
     pub sent: Vec<Transmit>,
+    /// When each of them left.
+    pub sent_at: Vec<Instant>,
     planet: World,
     deadline: Instant,
     /// Calls of `handle` since the start: shows busy loops.
@@ -143,7 +145,7 @@ impl Net {
         WallClock::new(START, START_WALL).at(self.now)
     }
 
-    /// Starts a node that is bound to `addresses`. Returns its index.
+    /// Starts a node that is bound to `addresses`, on interfaces `sim0`, `sim1` and so on. Returns its index.
     pub fn add(
         &mut self,
         identity: SecretIdentity,
@@ -165,6 +167,7 @@ impl Net {
             ports: Vec::new(),
             controller_requests: Vec::new(),
             sent: Vec::new(),
+            sent_at: Vec::new(),
             planet: planet.clone(),
             deadline: self.now,
             turns: 0,
@@ -200,13 +203,14 @@ impl Net {
     fn links(&mut self, addresses: &[SocketAddr]) -> Vec<Link> {
         addresses
             .iter()
-            .map(|local| {
+            .enumerate()
+            .map(|(index, local)| {
                 let id = LinkId(self.next_link);
                 self.next_link += 1;
                 Link {
                     id,
                     local: *local,
-                    interface: "sim0".into(),
+                    interface: format!("sim{index}"),
                 }
             })
             .collect()
@@ -216,6 +220,11 @@ impl Net {
     pub fn block(&mut self, a: IpAddr, b: IpAddr) {
         self.blocked.insert((a, b));
         self.blocked.insert((b, a));
+    }
+
+    /// Datagrams from `from` to `to` vanish; the other way is as it was.
+    pub fn block_one_way(&mut self, from: IpAddr, to: IpAddr) {
+        self.blocked.insert((from, to));
     }
 
     /// Undoes [`Net::block`].
@@ -288,6 +297,7 @@ impl Net {
             }
         }
         self.nodes[index].sent.push(transmit);
+        self.nodes[index].sent_at.push(self.now);
     }
 
     fn fly(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {

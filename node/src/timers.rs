@@ -74,8 +74,13 @@ pub(crate) const BOND_GRANULARITY: Duration = ms(1);
 pub(crate) const QOS_GATE: Duration = ms(10);
 /// Our QOS_MEASUREMENT per path for a peer with which we have no bond.
 pub(crate) const QOS_REPORT: Duration = ms(2_000);
-/// How long a peer that sent QOS_MEASUREMENT is taken to have a bond (bonds of 1.14.1 wait as long for ours).
-pub(crate) const QOS_MEMORY: Duration = ms(600_000);
+/// How long a peer that sent QOS_MEASUREMENT is taken to have a bond.
+pub(crate) const QOS_MEMORY: Duration = ms(60_000);
+/// How long a peer with which we have no bond gets reports before a pause.
+pub(crate) const QOS_TURN: Duration = ms(300_000);
+/// The pause: longer than [`QOS_MEMORY`], so that two nodes that merely answer each other come to rest; and shorter than the
+/// 600 s after which a bond of 1.14.1 gives up a path without reports.
+pub(crate) const QOS_PAUSE: Duration = ms(70_000);
 
 /// `then` lies less than `window` before `now`.
 pub(crate) fn within(then: Option<Instant>, now: Instant, window: Duration) -> bool {

@@ -10,6 +10,7 @@ use protocol::{Instant, PacketId};
 use crate::io::PathKey;
 use crate::limits::{MAX_LOST_ENDPOINTS, MAX_PROBES, MAX_REMEMBERED_SAMPLES};
 use crate::snapshot::{DuplicateFilter, PathActivity};
+use crate::timers;
 
 /// A peer whose paths are measured.
 #[derive(Default)]
@@ -29,6 +30,10 @@ pub(super) struct Bonded {
     pub(super) cursor: Cursor,
     /// Last QOS_MEASUREMENT of the peer.
     pub(super) last_qos: Option<Instant>,
+    /// Since when the peer gets reports although we have no bond with it.
+    pub(super) answering_since: Option<Instant>,
+    /// Until when it gets none, whatever it sends.
+    pub(super) paused_until: Option<Instant>,
     pub(super) deadline: Option<Instant>,
     /// There if the peer, or we, send packets on several paths each.
     pub(super) duplicates: Option<Arc<DuplicateFilter>>,
@@ -116,6 +121,23 @@ impl Bonded {
         self.paths.clear();
         self.keys.clear();
         self.probes.clear();
+    }
+
+    /// There is something to measure: our bond, or that of the peer.
+    pub(super) fn is_measured(&self) -> bool {
+        self.bond.is_some() || self.last_qos.is_some()
+    }
+
+    /// Stops answering for a while, to see whether the peer goes on by itself.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.last_qos = None;
+        self.answering_since = None;
+        self.paused_until = Some(now + timers::QOS_PAUSE);
+        self.forget_paths();
+    }
+
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 
     pub(super) fn key_of(&self, id: PathId) -> Option<PathKey> {

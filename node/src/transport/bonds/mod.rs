@@ -268,6 +268,12 @@ impl Transport {
         let Some(bonded) = self.bonds.peers.get_mut(&source) else {
             return;
         };
+        if bonded.bond.is_none() {
+            if bonded.is_paused(now) {
+                return;
+            }
+            bonded.answering_since.get_or_insert(now);
+        }
         bonded.last_qos = Some(now);
         let Some(path) = bonded.paths.get_mut(&packet.path) else {
             return;
@@ -349,7 +355,7 @@ impl Transport {
 
     /// Workers shall sample packets of this peer.
     pub(super) fn is_measured(&self, peer: Address) -> bool {
-        self.bonds.bonded(peer).is_some()
+        self.bonds.bonded(peer).is_some_and(Bonded::is_measured)
     }
 
     /// What tells the peer's repeated packets, if it sends each on several paths.

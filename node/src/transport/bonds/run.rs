@@ -12,7 +12,7 @@ use protocol::{Address, Instant};
 use super::Transport;
 use super::bonded::{Bonded, Told};
 use crate::io::{Event, PathKey};
-use crate::timers::{self, within};
+use crate::timers::{self, due, within};
 
 /// Things that one bond may want at a time; more is a defect, which must not stop the node.
 const MAX_WISHES: usize = 4096;
@@ -22,6 +22,11 @@ const STOCK: PeerTraits = PeerTraits {
     is_stock: true,
     can_reorder: false,
 };
+
+/// A peer that has no bond of ours got reports for long enough to see whether it needs them.
+fn due_turn(bonded: &Bonded, now: Instant) -> bool {
+    bonded.answering_since.is_some() && due(bonded.answering_since, now, timers::QOS_TURN)
+}
 
 impl Transport {
     /// Looks after every bond about which there is news, or whose time has come.
@@ -55,13 +60,20 @@ impl Transport {
         if let Some(at) = bonded.deadline.take() {
             self.bonds.schedule.remove(&(at, peer));
         }
-        let measures = within(bonded.last_qos, now, timers::QOS_MEMORY);
-        if !self.peers.contains_key(&peer) || (wanted.is_none() && !measures) {
+        let measures = within(bonded.last_qos, now, timers::QOS_MEMORY) || bonded.is_paused(now);
+        let is_over = wanted.is_none() && bonded.bond.is_none() && !measures;
+        if !self.peers.contains_key(&peer) || is_over {
             self.show_peer(peer);
             return;
         }
         self.configure_bond(now, peer, &mut bonded, wanted, has_paths);
-        self.sync_paths(now, peer, &mut bonded);
+        if bonded.bond.is_none() && due_turn(&bonded, now) {
+            bonded.pause(now);
+            self.show_peer(peer);
+        }
+        if bonded.is_measured() {
+            self.sync_paths(now, peer, &mut bonded);
+        }
         self.drain_bond(now, peer, &mut bonded);
         self.report_measurements(now, peer, &mut bonded);
         if let Some(at) = bonded.deadline {
@@ -93,7 +105,11 @@ impl Transport {
                     tracing::warn!(%peer, reason, "bond keeps its policy");
                 }
             }
-            (_, None) => bonded.bond = None,
+            (_, None) => {
+                // The peer may send reports only because it got ours.
+                bonded.bond = None;
+                bonded.pause(now);
+            }
         }
         if wanted
             .as_ref()
@@ -215,7 +231,9 @@ impl Transport {
     fn report_measurements(&mut self, now: Instant, peer: Address, bonded: &mut Bonded) {
         let mut next = bonded.deadline;
         if bonded.bond.is_none() {
-            next = bonded.last_qos.map(|at| at + timers::QOS_MEMORY);
+            let over = bonded.last_qos.map(|at| at + timers::QOS_MEMORY);
+            let turn = bonded.answering_since.map(|at| at + timers::QOS_TURN);
+            next = over.or(bonded.paused_until).into_iter().chain(turn).min();
         }
         for (key, path) in &mut bonded.paths {
             path.ledger.expire(now);

@@ -1,0 +1,468 @@
+//! Bonds in a small simulated world: two nodes with three links each, and a root.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bond::config::{LinkMode, LinkSelectMethod, LinkSettings};
+use bond::{BasePolicy, BondSettings, EventKind, LinkEvent, Plan, PolicySettings};
+use node::io::{Command, Event, Input, LinkId};
+use node::snapshot::PeerEntry;
+use node::testing::{Conditions, Net};
+use protocol::world::{World, WorldKind};
+use protocol::{SecretIdentity, Verb};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+const A: usize = 1;
+const B: usize = 2;
+const LINKS: u8 = 3;
+const SECOND: Duration = Duration::from_secs(1);
+const TICK: Duration = Duration::from_millis(10);
+/// Frames are told from everything else by their length.
+const FRAME_PAYLOAD: usize = 333;
+const FRAME_LENGTH: usize = 28 + FRAME_PAYLOAD;
+/// Header and verb, and nothing else.
+const ECHO_LENGTH: usize = 28;
+
+fn identity(seed: u64) -> SecretIdentity {
+    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
+}
+
+/// The address of a node's link; links of one number are connected with each other, and with the root.
+fn ip(node: usize, link: u8) -> IpAddr {
+    IpAddr::from([10, link, u8::try_from(node).unwrap(), 1])
+}
+
+fn endpoints(node: usize) -> Vec<SocketAddr> {
+    (1..=LINKS)
+        .map(|link| SocketAddr::new(ip(node, link), 9993))
+        .collect()
+}
+
+fn policy(base: BasePolicy) -> PolicySettings {
+    PolicySettings {
+        failover_interval: Duration::from_millis(500),
+        ..PolicySettings::standard(base)
+    }
+}
+
+fn settings(policy: PolicySettings) -> Command {
+    Command::SetBonding(Arc::new(BondSettings {
+        default_policy: Arc::new(policy),
+        ..BondSettings::default()
+    }))
+}
+
+/// Two nodes that know each other's addresses; each is told `bonding` of its own first.
+fn two(seed: u64, bonding: [Option<PolicySettings>; 2]) -> Net {
+    let root = identity(1);
+    let at_root: SocketAddr = "10.9.9.9:9993".parse().unwrap();
+    let planet = World::of_root(WorldKind::Planet, 77, 1, &root, vec![at_root]);
+    let mut net = Net::new(seed, Conditions::default());
+    net.add(root, &planet, &[at_root]);
+    net.add(identity(2), &planet, &endpoints(A));
+    net.add(identity(3), &planet, &endpoints(B));
+    for (a, b) in (1..=LINKS).flat_map(|a| (1..=LINKS).map(move |b| (a, b))) {
+        if a != b {
+            net.block(ip(A, a), ip(B, b));
+        }
+    }
+    for (node, policy) in [A, B].into_iter().zip(bonding) {
+        if let Some(policy) = policy {
+            net.command(node, settings(policy));
+        }
+    }
+    net.run_for(SECOND);
+    for (node, peer) in [(A, B), (B, A)] {
+        let identity = net.nodes[peer].identity.public().clone();
+        let endpoints = endpoints(peer);
+        net.command(
+            node,
+            Command::LoadPeer {
+                identity,
+                endpoints,
+            },
+        );
+    }
+    net.run_for(SECOND);
+    exchange(&mut net, 3 * SECOND);
+    net
+}
+
+/// Frames both ways every 10 ms.
+fn exchange(net: &mut Net, duration: Duration) {
+    exchange_until(net, duration, |_| false);
+}
+
+/// The same until something is so. Returns how long that took.
+fn exchange_until(
+    net: &mut Net,
+    at_most: Duration,
+    mut done: impl FnMut(&Net) -> bool,
+) -> Option<Duration> {
+    let (a, b) = (net.nodes[A].address(), net.nodes[B].address());
+    let start = net.now();
+    while net.now().duration_since(start) < at_most {
+        net.send(A, b, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.send(B, a, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.run_for(TICK);
+        if done(net) {
+            return Some(net.now().duration_since(start));
+        }
+    }
+    None
+}
+
+fn entry(net: &Net, of: usize, peer: usize) -> &PeerEntry {
+    let snapshot = net.nodes[of].snapshot.as_ref().unwrap();
+    snapshot.peer(net.nodes[peer].address()).unwrap()
+}
+
+/// The number of the link, 1 to 3, that each slot of A's plan uses.
+fn planned(net: &Net, of: usize, peer: usize) -> Vec<u8> {
+    let entry = entry(net, of, peer);
+    let number = |link: LinkId| {
+        let position = net.nodes[of].links.iter().position(|l| l.id == link);
+        u8::try_from(position.unwrap() + 1).unwrap()
+    };
+    let indices = entry.plan.paths().iter();
+    indices
+        .map(|index| number(entry.paths[usize::from(*index)].key.link))
+        .collect()
+}
+
+fn active(net: &Net) -> u8 {
+    match planned(net, A, B)[..] {
+        [link] => link,
+        ref other => panic!("{other:?}"),
+    }
+}
+
+fn block(net: &mut Net, link: u8) {
+    net.block(ip(A, link), ip(B, link));
+}
+
+fn unblock(net: &mut Net, link: u8) {
+    net.unblock(ip(A, link), ip(B, link));
+}
+
+/// Links that A's frames used since its `from`th datagram.
+fn frames_by_link(net: &Net, from: usize) -> BTreeMap<u8, usize> {
+    let node = &net.nodes[A];
+    let mut links = BTreeMap::new();
+    for transmit in &node.sent[from..] {
+        if transmit.bytes.len() == FRAME_LENGTH {
+            let link = transmit.link.unwrap();
+            let position = node.links.iter().position(|l| l.id == link).unwrap();
+            *links
+                .entry(u8::try_from(position + 1).unwrap())
+                .or_default() += 1;
+        }
+    }
+    links
+}
+
+fn events(net: &Net, of: usize) -> Vec<&EventKind> {
+    let events = net.nodes[of].events.iter();
+    events
+        .filter_map(|event| match event {
+            Event::Bond { event, .. } => Some(&event.kind),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn nobody_is_bonded_unless_told() {
+    let net = two(1, [None, None]);
+    assert!(net.nodes[A].node.bonds(net.now()).is_empty());
+    assert!(!entry(&net, A, B).measured);
+    assert!(events(&net, A).is_empty());
+    assert_eq!(entry(&net, A, B).paths.len(), usize::from(LINKS));
+}
+
+#[test]
+fn a_bond_has_all_paths_and_says_so_and_roots_have_none() {
+    let net = two(2, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let bonds = net.nodes[A].node.bonds(net.now());
+    assert_eq!(bonds.len(), 1);
+    assert_eq!(bonds[0].peer, net.nodes[B].address());
+    assert_eq!(bonds[0].paths.len(), usize::from(LINKS));
+    assert_eq!(bonds[0].alive_links, usize::from(LINKS));
+    let names: BTreeSet<_> = bonds[0].paths.iter().map(|p| &p.interface[..]).collect();
+    assert_eq!(names, BTreeSet::from(["sim0", "sim1", "sim2"]));
+    assert!(matches!(
+        events(&net, A)[0],
+        EventKind::BondCreated {
+            base: BasePolicy::ActiveBackup
+        }
+    ));
+    assert!(entry(&net, A, B).measured);
+}
+
+#[test]
+fn active_backup_leaves_a_dead_path_within_the_interval() {
+    let mut net = two(3, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let first = active(&net);
+    block(&mut net, first);
+    let took = exchange_until(&mut net, 5 * SECOND, |net| active(net) != first).unwrap();
+    assert!(took <= Duration::from_millis(700), "{took:?}");
+    // What the control plane sends itself follows.
+    let from = net.nodes[A].sent.len();
+    exchange(&mut net, SECOND);
+    let second = active(&net);
+    assert_eq!(
+        frames_by_link(&net, from).into_keys().collect::<Vec<_>>(),
+        [second]
+    );
+}
+
+#[test]
+fn active_backup_returns_to_the_primary_link_with_always() {
+    let link = |name: &str, mode| LinkSettings {
+        mode,
+        ..LinkSettings::new(name)
+    };
+    let policy = PolicySettings {
+        link_select: LinkSelectMethod::Always,
+        links: vec![
+            link("sim0", LinkMode::Spare),
+            link("sim1", LinkMode::Primary),
+            link("sim2", LinkMode::Spare),
+        ],
+        ..policy(BasePolicy::ActiveBackup)
+    };
+    let mut net = two(4, [Some(policy), None]);
+    assert_eq!(active(&net), 2);
+    block(&mut net, 2);
+    let left = exchange_until(&mut net, 5 * SECOND, |net| active(net) != 2).unwrap();
+    assert!(left <= Duration::from_millis(700), "{left:?}");
+    exchange(&mut net, 5 * SECOND);
+    unblock(&mut net, 2);
+    // A link that failed proves itself for a while first.
+    let back = exchange_until(&mut net, 20 * SECOND, |net| active(net) == 2);
+    assert!(back.is_some(), "{:?}", net.nodes[A].node.bonds(net.now()));
+}
+
+#[test]
+fn balance_xor_uses_all_links_and_points_slots_elsewhere_when_one_fails() {
+    let mut net = two(5, [Some(policy(BasePolicy::BalanceXor)), None]);
+    let shares = |net: &Net| {
+        let mut shares = BTreeMap::new();
+        for link in planned(net, A, B) {
+            *shares.entry(link).or_insert(0) += 1;
+        }
+        shares
+    };
+    let before = shares(&net);
+    assert_eq!(before.len(), 3, "{before:?}");
+    assert!(
+        before.values().all(|n| (300..=400).contains(n)),
+        "{before:?}"
+    );
+    block(&mut net, 2);
+    let took = exchange_until(&mut net, 5 * SECOND, |net| !shares(net).contains_key(&2)).unwrap();
+    assert!(took <= Duration::from_millis(700), "{took:?}");
+    let after = shares(&net);
+    assert!(after.values().all(|n| (450..=574).contains(n)), "{after:?}");
+    unblock(&mut net, 2);
+    let back = exchange_until(&mut net, 30 * SECOND, |net| shares(net).contains_key(&2));
+    assert!(back.is_some());
+}
+
+#[test]
+fn an_operator_rotates_within_a_round_trip() {
+    let mut net = two(6, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let (first, peer, now) = (active(&net), net.nodes[B].address(), net.now());
+    let order = bond::Command::Rotate {
+        interface: None,
+        sticky: true,
+    };
+    let answer = net.nodes[A].node.bond_command(now, peer, order);
+    assert!(answer.is_ok(), "{answer:?}");
+    net.handle(A, Input::Tick);
+    net.run_for(TICK);
+    assert_ne!(active(&net), first);
+    let nobody = net.nodes[0].address();
+    let order = bond::Command::LinkReset("sim0".into());
+    assert!(net.nodes[A].node.bond_command(now, nobody, order).is_err());
+}
+
+#[test]
+fn a_way_that_works_only_towards_us_is_left() {
+    let mut net = two(7, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let first = active(&net);
+    net.block_one_way(ip(A, first), ip(B, first));
+    let took = exchange_until(&mut net, 5 * SECOND, |net| active(net) != first).unwrap();
+    assert!(took <= SECOND, "{took:?}");
+}
+
+#[test]
+fn the_news_of_a_lost_carrier_needs_no_interval() {
+    let mut net = two(8, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let first = active(&net);
+    let interface = format!("sim{}", first - 1);
+    let event = LinkEvent::Down;
+    net.command(A, Command::LinkState { interface, event });
+    net.run_for(TICK);
+    assert_ne!(active(&net), first);
+}
+
+#[test]
+fn a_refused_datagram_is_news_too() {
+    let mut net = two(9, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let first = active(&net);
+    let entry = entry(&net, A, B);
+    let path = entry.paths[usize::from(entry.plan.paths()[0])].key;
+    // EHOSTUNREACH
+    net.handle(A, Input::SendFailed { path, errno: 113 });
+    net.run_for(TICK);
+    assert_ne!(active(&net), first);
+}
+
+#[test]
+fn a_link_that_is_pulled_and_put_back_carries_again() {
+    let mut net = two(10, [Some(policy(BasePolicy::BalanceXor)), None]);
+    let all = net.nodes[A].links.clone();
+    let mut links = all.clone();
+    let pulled = links.remove(1);
+    net.nodes[A].links.clone_from(&links);
+    net.command(A, Command::SetLinks(links.clone()));
+    net.run_for(TICK);
+    assert_eq!(
+        planned(&net, A, B)
+            .into_iter()
+            .collect::<BTreeSet<_>>()
+            .len(),
+        2
+    );
+    exchange(&mut net, 5 * SECOND);
+    links.insert(
+        1,
+        node::io::Link {
+            id: LinkId(1000),
+            ..pulled
+        },
+    );
+    net.nodes[A].links.clone_from(&links);
+    net.command(A, Command::SetLinks(links));
+    let paths = exchange_until(&mut net, 5 * SECOND, |net| {
+        entry(net, A, B).paths.len() == 3
+    });
+    assert!(paths.unwrap() <= SECOND);
+    let back = exchange_until(&mut net, 20 * SECOND, |net| planned(net, A, B).contains(&2));
+    assert!(back.is_some(), "{:?}", net.nodes[A].node.bonds(net.now()));
+}
+
+#[test]
+fn probes_are_never_denser_than_a_stock_peer_answers() {
+    let mut net = two(11, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let from = net.nodes[A].sent.len();
+    exchange(&mut net, 5 * SECOND);
+    let node = &net.nodes[A];
+    let mut last = BTreeMap::new();
+    let mut probes = 0;
+    for (transmit, at) in node.sent.iter().zip(&node.sent_at).skip(from) {
+        if transmit.bytes.len() == ECHO_LENGTH {
+            probes += 1;
+            if let Some(before) = last.insert((transmit.link, transmit.to), *at) {
+                let pause = at.duration_since(before);
+                assert!(pause >= Duration::from_millis(166), "{pause:?}");
+            }
+        }
+    }
+    assert!(probes >= 10, "{probes}");
+}
+
+#[test]
+fn a_peer_that_bonds_alone_gets_its_measurements() {
+    let mut net = two(12, [None, Some(policy(BasePolicy::BalanceXor))]);
+    exchange(&mut net, 5 * SECOND);
+    let sent = net.nodes[A].node.status().counters.sent[Verb::QosMeasurement as usize];
+    assert!(sent > 0);
+    assert!(net.nodes[B].received(Verb::QosMeasurement) >= sent - 3);
+    assert!(entry(&net, A, B).measured);
+    assert!(net.nodes[A].node.bonds(net.now()).is_empty());
+    // What B measures is a round trip of 10 ms.
+    let bonds = net.nodes[B].node.bonds(net.now());
+    for path in &bonds[0].paths {
+        let latency = path.latency.unwrap();
+        assert!((4..=7).contains(&latency.as_millis()), "{latency:?}");
+    }
+}
+
+#[test]
+fn nodes_that_only_answer_each_other_come_to_rest() {
+    let mut net = two(15, [Some(policy(BasePolicy::BalanceXor)), None]);
+    let reports = |net: &Net| {
+        [A, B].map(|n| net.nodes[n].node.status().counters.sent[Verb::QosMeasurement as usize])
+    };
+    assert!(entry(&net, B, A).measured);
+    net.command(A, settings(PolicySettings::default()));
+    net.run_for(TICK);
+    let ended = reports(&net);
+    for _ in 0..80 {
+        let (a, b) = (net.nodes[A].address(), net.nodes[B].address());
+        net.send(A, b, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.send(B, a, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.run_for(SECOND);
+    }
+    let rested = reports(&net);
+    assert_eq!(rested[0], ended[0]);
+    assert!(rested[1] > ended[1]);
+    exchange(&mut net, 10 * SECOND);
+    assert_eq!(reports(&net), rested);
+    assert!(!entry(&net, A, B).measured && !entry(&net, B, A).measured);
+}
+
+#[test]
+fn a_peer_that_goes_on_measuring_is_answered_again_after_a_pause() {
+    let mut net = two(16, [None, Some(policy(BasePolicy::BalanceXor))]);
+    let mut quiet = 0;
+    let mut last = 0;
+    for _ in 0..700 {
+        exchange(&mut net, TICK);
+        net.run_for(SECOND);
+        let sent = net.nodes[A].node.status().counters.sent[Verb::QosMeasurement as usize];
+        quiet = if sent == last { quiet + 1 } else { 0 };
+        last = sent;
+        assert!(quiet < 100);
+    }
+    let bonds = net.nodes[B].node.bonds(net.now());
+    assert_eq!(bonds[0].alive_links, 3);
+}
+
+#[test]
+fn broadcast_sends_on_every_path_and_delivers_once() {
+    let both = || Some(policy(BasePolicy::Broadcast));
+    let mut net = two(13, [both(), both()]);
+    assert!(matches!(entry(&net, A, B).plan, Plan::Every(_)));
+    let (from, received) = (net.nodes[A].sent.len(), net.nodes[B].received(Verb::Frame));
+    let b = net.nodes[B].address();
+    for _ in 0..20 {
+        net.send(A, b, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.run_for(TICK);
+    }
+    assert_eq!(
+        frames_by_link(&net, from),
+        BTreeMap::from([(1, 20), (2, 20), (3, 20)])
+    );
+    assert_eq!(net.nodes[B].received(Verb::Frame) - received, 20);
+}
+
+#[test]
+fn settings_change_and_end_a_bond() {
+    let mut net = two(14, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    net.command(A, settings(policy(BasePolicy::BalanceXor)));
+    net.run_for(TICK);
+    assert!(matches!(entry(&net, A, B).plan, Plan::Slots { .. }));
+    net.command(A, settings(PolicySettings::default()));
+    net.run_for(TICK);
+    assert!(net.nodes[A].node.bonds(net.now()).is_empty());
+    assert!(matches!(entry(&net, A, B).plan, Plan::Single(_)));
+    assert!(!entry(&net, A, B).measured);
+}
