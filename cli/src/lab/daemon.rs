@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use protocol::world::World;
 use protocol::{Address, SecretIdentity};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::host::Host;
 
@@ -19,6 +19,9 @@ pub const PORT: u16 = 9993;
 
 /// Nothing of the lab may look for the Internet.
 const LOCAL_CONF: &str = r#"{"settings":{"portMappingEnabled":false,"allowTcpFallbackRelay":false,"softwareUpdate":"disable"}}"#;
+
+/// Files of a home directory that make the node what it is in the lab.
+const KEPT_FILES: [&str; 3] = ["identity.secret", "identity.public", "planet"];
 
 /// A daemon with its home directory.
 pub struct Daemon {
@@ -71,6 +74,28 @@ impl Daemon {
     /// Uses another program from the next start on.
     pub fn set_program(&mut self, program: &Path) {
         program.clone_into(&mut self.program);
+    }
+
+    /// Makes a new node of it, with the same identity and planet, that must not run yet: everything learnt is forgotten.
+    /// From the next start on it is `program` with these `settings` of local.conf beside the lab's own.
+    pub fn renew(&mut self, program: &Path, settings: &Map<String, Value>) -> io::Result<()> {
+        for entry in fs::read_dir(&self.home)? {
+            let path = entry?.path();
+            let kept = KEPT_FILES.iter().any(|name| path.ends_with(name));
+            if path.is_dir() {
+                fs::remove_dir_all(&path)?;
+            } else if !kept {
+                fs::remove_file(&path)?;
+            }
+        }
+        let mut configuration: Value = serde_json::from_str(LOCAL_CONF)?;
+        for (key, value) in settings {
+            configuration["settings"][key] = value.clone();
+        }
+        fs::write(self.home.join("local.conf"), configuration.to_string())?;
+        File::create(self.log_path())?;
+        self.set_program(program);
+        Ok(())
     }
 
     /// Process id while it runs.

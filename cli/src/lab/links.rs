@@ -101,3 +101,51 @@ pub fn add_address(interface: &str, address: IpAddr, prefix_length: u8) -> io::R
     })?;
     set_up(interface)
 }
+
+/// Takes a port out of its bridge: nothing passes it any more, yet both ends keep their carrier (a black hole).
+pub fn blackhole(port: &str) -> io::Result<()> {
+    let index = index_of(port)?;
+    netlink(|handle| async move {
+        let detached = LinkUnspec::new_with_index(index).nocontroller().build();
+        handle.link().set(detached).execute().await
+    })
+}
+
+/// Undoes [`blackhole`]: puts a port back into its bridge.
+pub fn restore(port: &str, bridge: &str) -> io::Result<()> {
+    let (bridge, port) = (index_of(bridge)?, index_of(port)?);
+    netlink(|handle| async move {
+        let attached = LinkUnspec::new_with_index(port).controller(bridge).build();
+        handle.link().set(attached).execute().await
+    })
+}
+
+/// Bytes that have left by an interface so far.
+pub fn sent_bytes(interface: &str) -> io::Result<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    sent_bytes_in(&table, interface)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no counters of the interface"))
+}
+
+/// Reads proc_pid_net(5)'s table of devices: the ninth number is what was sent.
+fn sent_bytes_in(table: &str, interface: &str) -> Option<u64> {
+    let (_, numbers) = table
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.trim() == interface)?;
+    numbers.split_ascii_whitespace().nth(8)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_found_by_the_whole_name() {
+        let table = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n\
+                     \x20 eth1:  10 1 0 0 0 0 0 0 20 2 0 0 0 0 0 0\neth10:30 1 0 0 0 0 0 0 40 2 0 0 0 0 0 0\n";
+        assert_eq!(sent_bytes_in(table, "eth1"), Some(20));
+        assert_eq!(sent_bytes_in(table, "eth10"), Some(40));
+        assert_eq!(sent_bytes_in(table, "eth"), None);
+    }
+}

@@ -1,10 +1,12 @@
 //! `hawser lab`: the whole system on one machine, with no account and no internet.
 
+mod bond;
 pub mod daemon;
 pub mod host;
 pub mod links;
 mod report;
 pub mod sandbox;
+pub mod shaping;
 pub mod topology;
 pub mod traffic;
 
@@ -23,7 +25,11 @@ use topology::{Lab, LabConfig};
 
 /// Runs root, controller and members in namespaces of their own, joins them, pings, measures, and removes everything.
 #[derive(Parser, Clone, Debug)]
-#[command(name = "hawser lab", bin_name = "hawser lab")]
+#[command(
+    name = "hawser lab",
+    bin_name = "hawser lab",
+    after_help = "`hawser lab bond` compares the bonding policies instead; `hawser lab bond --help` lists its options."
+)]
 pub struct Arguments {
     /// Physical links of every host: each is a switch of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=8))]
@@ -52,6 +58,11 @@ static ENOUGH: AtomicBool = AtomicBool::new(false);
 
 /// Runs the lab; `arguments` follow the word `lab`. Returns the exit code.
 pub fn run(arguments: &[String]) -> i32 {
+    if let Some((word, rest)) = arguments.split_first()
+        && word == "bond"
+    {
+        return bond::run(rest);
+    }
     let words = std::iter::once("lab").chain(arguments.iter().map(String::as_str));
     let arguments = match Arguments::try_parse_from(words) {
         Ok(arguments) => arguments,

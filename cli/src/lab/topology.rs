@@ -19,6 +19,9 @@ use super::links;
 /// World id of the lab's private planet.
 const PLANET_ID: u64 = 0x4841_5753_4552;
 
+/// The root is host 1, the controller host 2, then come the members.
+const FIRST_MEMBER: u8 = 3;
+
 /// What to build.
 #[derive(Clone, Debug)]
 pub struct LabConfig {
@@ -50,11 +53,30 @@ pub fn underlay_address(link: u8, host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, link, host)
 }
 
+/// Name that every host has for its interface at a switch (0…).
+pub fn interface_name(link: u8) -> String {
+    format!("eth{link}")
+}
+
+/// Number of a member (0…) among the hosts.
+pub fn host_of_member(member: u8) -> u8 {
+    FIRST_MEMBER + member
+}
+
+fn bridge_name(link: u8) -> String {
+    format!("switch{link}")
+}
+
+/// The switch's end of the cable to a host (1…).
+fn port_name(host: u8, link: u8) -> String {
+    format!("h{host}l{link}")
+}
+
 impl Lab {
     /// Makes the hosts, plugs them into the switches, and prepares the daemons. Nothing runs yet.
     pub fn build(config: &LabConfig) -> io::Result<Self> {
         for link in 0..config.links {
-            links::add_bridge(&format!("switch{link}"))?;
+            links::add_bridge(&bridge_name(link))?;
         }
         let mut random = StdRng::from_seed(seed()?);
         let root_identity = SecretIdentity::generate(&mut random);
@@ -79,10 +101,10 @@ impl Lab {
             &config.controller,
             SecretIdentity::generate(&mut random),
         )?;
-        let members = (3..)
+        let members = (FIRST_MEMBER..)
             .zip(&config.members)
             .map(|(number, program)| {
-                let name = format!("member{}", number - 2);
+                let name = format!("member{}", number - FIRST_MEMBER + 1);
                 place(
                     number,
                     &name,
@@ -186,6 +208,18 @@ impl Lab {
         Ok(found.is_some())
     }
 
+    /// Turns a member's link into a black hole: nothing passes in either direction, and no carrier is lost. Members and
+    /// links count from 0. To be called where the lab was built.
+    pub fn blackhole(&self, member: u8, link: u8) -> io::Result<()> {
+        links::blackhole(&port_name(host_of_member(member), link))
+    }
+
+    /// Undoes [`Lab::blackhole`].
+    pub fn restore(&self, member: u8, link: u8) -> io::Result<()> {
+        let port = port_name(host_of_member(member), link);
+        links::restore(&port, &bridge_name(link))
+    }
+
     /// Stops all daemons, members first; names those that did not end with code 0.
     pub fn stop(&mut self) -> io::Result<Vec<String>> {
         let mut complaints = Vec::new();
@@ -208,8 +242,8 @@ impl Lab {
 fn connect(name: &str, number: u8, link_count: u8) -> io::Result<Host> {
     let host = Host::new(name)?;
     for link in 0..link_count {
-        let (port, inside) = (format!("h{number}l{link}"), format!("eth{link}"));
-        links::plug_in(&format!("switch{link}"), &port, &inside, host.namespace())?;
+        let (port, inside) = (port_name(number, link), interface_name(link));
+        links::plug_in(&bridge_name(link), &port, &inside, host.namespace())?;
         host.run(move || {
             links::add_address(&inside, IpAddr::V4(underlay_address(link, number)), 24)
         })??;

@@ -156,6 +156,20 @@ pub fn has_iperf3() -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// TCP segments that the calling thread's namespace has sent again so far (RFC 4022, tcpRetransSegs).
+pub fn retransmitted_segments() -> io::Result<u64> {
+    let counters = std::fs::read_to_string("/proc/thread-self/net/snmp")?;
+    let mut lines = counters.lines().filter(|line| line.starts_with("Tcp:"));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        return Err(io::Error::other("no TCP counters in /proc/net/snmp"));
+    };
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    pairs
+        .find(|(name, _)| *name == "RetransSegs")
+        .and_then(|(_, value)| value.parse().ok())
+        .ok_or_else(|| io::Error::other("no RetransSegs in /proc/net/snmp"))
+}
+
 /// Measures `streams` TCP streams from `client` to `server` (who owns `address`) for `seconds`.
 pub fn measure(
     client: &Host,

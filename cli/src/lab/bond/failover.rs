@@ -1,0 +1,123 @@
+//! A link turns into a black hole in the middle of a stream: how long does nothing come?
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
+use std::time::Duration;
+
+use super::column::bytes_by_link;
+use super::delivery::Delivery;
+use super::stream::Stream;
+use crate::lab::topology::Lab;
+
+/// The stream before the failure: long enough to see which link carries it.
+const BEFORE: Duration = Duration::from_millis(1500);
+/// The stream goes on at least so long after the failure,
+const AFTER: Duration = Duration::from_secs(3);
+/// and until it was whole for so long,
+const WHOLE: Duration = Duration::from_secs(2);
+/// which is: at least this share arrived (the machine may drop a few);
+const WHOLE_SHARE: f64 = 0.99;
+/// but not longer than this.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// The latest datagrams may still be on their way.
+const ON_THE_WAY: Duration = Duration::from_millis(250);
+
+/// One failure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trial {
+    /// The link that failed, the one that carried most.
+    pub(super) link: u8,
+    /// From the first member to the second, and back.
+    pub(super) directions: [Delivery; 2],
+}
+
+impl Trial {
+    /// The longest gap of the two directions.
+    pub(super) fn gap(&self) -> Duration {
+        let [there, back] = self.directions;
+        there.longest_gap.max(back.longest_gap)
+    }
+
+    /// A sum over both directions.
+    pub(super) fn sum(&self, count: impl Fn(&Delivery) -> u64) -> u64 {
+        self.directions.iter().map(count).sum()
+    }
+
+    /// The larger value of the two directions.
+    pub(super) fn largest<T: Ord>(&self, value: impl Fn(&Delivery) -> T) -> T {
+        let [there, back] = &self.directions;
+        value(there).max(value(back))
+    }
+}
+
+/// Runs a stream between the two members, cuts the link that carries most of it, and restores the link afterwards.
+pub(super) fn measure(lab: &Lab, links: u8, target: IpAddr) -> io::Result<Trial> {
+    let (near, far) = (lab.members[0].host(), lab.members[1].host());
+    let source = near.run(move || source_address(target))??;
+    let stream = Stream::start([(near, source), (far, target)])?;
+    thread::sleep(BEFORE / 3);
+    let before = bytes_by_link(near, links)?;
+    thread::sleep(BEFORE * 2 / 3);
+    let after = bytes_by_link(near, links)?;
+    let link = busiest(&before, &after);
+    let disturbed = stream.elapsed();
+    lab.blackhole(1, link)?;
+    loop {
+        thread::sleep(Duration::from_millis(100));
+        let now = stream.elapsed();
+        let window = now.saturating_sub(ON_THE_WAY);
+        let whole = || stream.arrived_share(window.saturating_sub(WHOLE), window) >= WHOLE_SHARE;
+        if now > disturbed + PATIENCE || (now > disturbed + AFTER && whole()) {
+            break;
+        }
+    }
+    let directions = stream.finish(disturbed)?;
+    lab.restore(1, link)?;
+    Ok(Trial { link, directions })
+}
+
+/// The address from which the calling thread's namespace reaches `target`.
+fn source_address(target: IpAddr) -> io::Result<IpAddr> {
+    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Connecting a UDP socket sends nothing: it only asks the routing table.
+    socket.connect((target, 9))?;
+    Ok(socket.local_addr()?.ip())
+}
+
+/// The link whose counter grew most; the first of equals.
+fn busiest(before: &[u64], after: &[u64]) -> u8 {
+    let growth = after.iter().zip(before).map(|(a, b)| a.saturating_sub(*b));
+    let busiest = (0_u8..)
+        .zip(growth)
+        .max_by_key(|(link, bytes)| (*bytes, std::cmp::Reverse(*link)));
+    busiest.map_or(0, |(link, _)| link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_busiest_link_is_the_one_that_grew_most() {
+        assert_eq!(busiest(&[900, 10, 20], &[901, 50, 40]), 1);
+        assert_eq!(busiest(&[0, 0], &[7, 7]), 0);
+        assert_eq!(busiest(&[], &[]), 0);
+    }
+
+    #[test]
+    fn a_trial_is_as_bad_as_its_worse_direction() {
+        let direction = |milliseconds, lost| Delivery {
+            lost,
+            longest_gap: Duration::from_millis(milliseconds),
+            ..Delivery::default()
+        };
+        let trial = Trial {
+            link: 0,
+            directions: [direction(5, 7), direction(9, 4)],
+        };
+        assert_eq!(trial.gap(), Duration::from_millis(9));
+        assert_eq!(trial.sum(|delivery| delivery.lost), 11);
+        assert_eq!(trial.largest(|delivery| delivery.lost), 7);
+    }
+}
