@@ -91,10 +91,17 @@ fn online(network: &Network, now_ms: u64) -> impl Iterator<Item = (Address, Pres
         })
 }
 
-/// Members that are online and were authorised when they were last seen.
+/// Members that were authorised when they were last seen, and that may still hold a certificate. That is longer ago than
+/// for pushes: a member asks only when its configuration has become old, so changes that keep coming keep it from asking,
+/// and it would miss a revocation while it is online all the same.
 pub(super) fn receivers(network: &Network, now_ms: u64) -> Vec<Address> {
-    online(network, now_ms)
-        .filter(|(_, presence)| presence.authorised)
-        .map(|(address, _)| address)
+    let window = network.settings().window;
+    let members = network.members().iter();
+    members
+        .filter(|(_, member)| {
+            let presence = member.presence.filter(|presence| presence.authorised);
+            presence.is_some_and(|presence| now_ms.saturating_sub(presence.at) < window)
+        })
+        .map(|(address, _)| *address)
         .collect()
 }

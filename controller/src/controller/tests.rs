@@ -494,6 +494,25 @@ fn deauthorisation_revokes_the_certificate() {
     assert_eq!(lab.controller.metrics().member_deauth_count, 2);
 }
 
+/// A member asks a minute after its last configuration, so changes at shorter intervals keep it silent for long.
+#[test]
+fn a_member_that_changes_kept_from_asking_learns_of_a_revocation() {
+    let mut lab = Lab::new(json!({ "private": false }));
+    lab.config(M);
+    lab.config(N);
+    for change in 0..3 {
+        lab.now += 50_000;
+        lab.set_network(json!({ "name": change.to_string() }));
+    }
+    let effects = lab.set_member(M, json!({ "authorized": false }));
+    let (to, revocation) = revoked(&effects[0]);
+    assert!(to.contains(&Address::from_u64(N)));
+    assert_eq!(revocation.target.to_u64(), M);
+    // Nobody has a valid certificate any more.
+    lab.now += 30 * 60_000;
+    assert_eq!(lab.set_member(N, json!({ "authorized": false })), []);
+}
+
 #[test]
 fn a_deleted_network_revokes_all_certificates() {
     let mut lab = Lab::new(json!({ "private": false }));
