@@ -1,9 +1,9 @@
 //! Rules in JSON (service specification F.11).
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use protocol::IpPrefix;
 use protocol::rule::{Forward, Rule, RuleKind, TagValue};
+use protocol::{Address, MacAddress};
 use serde_json::{Map, Value, json};
 
 use crate::lenient;
@@ -18,7 +18,8 @@ pub(crate) fn render_rules(rules: &[Rule]) -> Value {
     rules.iter().filter_map(render_rule).collect()
 }
 
-/// Reads one rule. Missing numbers are 0; a missing or malformed address drops the rule.
+/// Reads one rule. What is missing or malformed in it is 0, as 1.14.1 reads it: a match that were left out would make the
+/// action behind it meet everything.
 pub(crate) fn parse_rule(value: &Value) -> Option<Rule> {
     let object = value.as_object()?;
     Some(Rule {
@@ -32,23 +33,14 @@ fn parse_kind(object: &Map<String, Value>) -> Option<RuleKind> {
     let number = |key| lenient::unsigned(object.get(key), 0);
     let number8 = |key| number(key) as u8;
     let number16 = |key| number(key) as u16;
-    let prefix = |v4: bool| {
-        let prefix = rule_prefix(object.get("ip")?.as_str()?)?;
-        (prefix.ip.is_ipv4() == v4).then_some(prefix)
+    let prefix = || rule_prefix(object.get("ip").and_then(Value::as_str).unwrap_or_default());
+    let prefix4 = || match prefix() {
+        (Some(IpAddr::V4(ip)), bits) => (ip, bits.min(32) as u8),
+        (_, bits) => (Ipv4Addr::UNSPECIFIED, bits.min(32) as u8),
     };
-    let prefix4 = || match prefix(true)? {
-        IpPrefix {
-            ip: IpAddr::V4(ip),
-            bits,
-        } => Some((ip, bits)),
-        _ => None,
-    };
-    let prefix6 = || match prefix(false)? {
-        IpPrefix {
-            ip: IpAddr::V6(ip),
-            bits,
-        } => Some((ip, bits)),
-        _ => None,
+    let prefix6 = || match prefix() {
+        (Some(IpAddr::V6(ip)), bits) => (ip, bits.min(128) as u8),
+        (_, bits) => (Ipv6Addr::UNSPECIFIED, bits.min(128) as u8),
     };
     let range = || {
         let start = number16("start");
@@ -59,33 +51,44 @@ fn parse_kind(object: &Map<String, Value>) -> Option<RuleKind> {
         id: number("id") as u32,
         value: number("value") as u32,
     };
-    let forward = |length| {
-        Some(Forward {
-            address: lenient::address(object.get("address"))?.to_u64(),
-            flags: number("flags") as u32,
-            length,
-        })
+    let node = |key| Address::from_u64(hexadecimal(object.get(key)) & ((1 << 40) - 1));
+    let forward = |length| Forward {
+        address: node("address").to_u64(),
+        flags: number("flags") as u32,
+        length,
     };
-    let zt = || lenient::address(object.get("zt"));
-    let mac = || lenient::mac(object.get("mac"));
+    let zt = || node("zt");
+    let mac = || lenient::mac(object.get("mac")).unwrap_or(MacAddress([0; 6]));
     Some(match object.get("type")?.as_str()? {
         "ACTION_DROP" => RuleKind::Drop,
         "ACTION_ACCEPT" => RuleKind::Accept,
-        "ACTION_TEE" => RuleKind::Tee(forward(number16("length"))?),
-        "ACTION_WATCH" => RuleKind::Watch(forward(number16("length"))?),
-        "ACTION_REDIRECT" => RuleKind::Redirect(forward(0)?),
+        "ACTION_TEE" => RuleKind::Tee(forward(number16("length"))),
+        "ACTION_WATCH" => RuleKind::Watch(forward(number16("length"))),
+        "ACTION_REDIRECT" => RuleKind::Redirect(forward(0)),
         "ACTION_BREAK" => RuleKind::Break,
-        "MATCH_SOURCE_ZEROTIER_ADDRESS" => RuleKind::SourceAddress(zt()?),
-        "MATCH_DEST_ZEROTIER_ADDRESS" => RuleKind::DestinationAddress(zt()?),
+        "MATCH_SOURCE_ZEROTIER_ADDRESS" => RuleKind::SourceAddress(zt()),
+        "MATCH_DEST_ZEROTIER_ADDRESS" => RuleKind::DestinationAddress(zt()),
         "MATCH_VLAN_ID" => RuleKind::VlanId(number16("vlanId")),
         "MATCH_VLAN_PCP" => RuleKind::VlanPcp(number8("vlanPcp")),
         "MATCH_VLAN_DEI" => RuleKind::VlanDei(number8("vlanDei")),
-        "MATCH_MAC_SOURCE" => RuleKind::MacSource(mac()?),
-        "MATCH_MAC_DEST" => RuleKind::MacDestination(mac()?),
-        "MATCH_IPV4_SOURCE" => prefix4().map(|(ip, bits)| RuleKind::Ipv4Source(ip, bits))?,
-        "MATCH_IPV4_DEST" => prefix4().map(|(ip, bits)| RuleKind::Ipv4Destination(ip, bits))?,
-        "MATCH_IPV6_SOURCE" => prefix6().map(|(ip, bits)| RuleKind::Ipv6Source(ip, bits))?,
-        "MATCH_IPV6_DEST" => prefix6().map(|(ip, bits)| RuleKind::Ipv6Destination(ip, bits))?,
+        "MATCH_MAC_SOURCE" => RuleKind::MacSource(mac()),
+        "MATCH_MAC_DEST" => RuleKind::MacDestination(mac()),
+        "MATCH_IPV4_SOURCE" => {
+            let (ip, bits) = prefix4();
+            RuleKind::Ipv4Source(ip, bits)
+        }
+        "MATCH_IPV4_DEST" => {
+            let (ip, bits) = prefix4();
+            RuleKind::Ipv4Destination(ip, bits)
+        }
+        "MATCH_IPV6_SOURCE" => {
+            let (ip, bits) = prefix6();
+            RuleKind::Ipv6Source(ip, bits)
+        }
+        "MATCH_IPV6_DEST" => {
+            let (ip, bits) = prefix6();
+            RuleKind::Ipv6Destination(ip, bits)
+        }
         "MATCH_IP_TOS" => RuleKind::IpTos {
             mask: number8("mask"),
             start: number8("start"),
@@ -103,9 +106,7 @@ fn parse_kind(object: &Map<String, Value>) -> Option<RuleKind> {
         }
         "MATCH_IP_SOURCE_PORT_RANGE" => RuleKind::SourcePortRange(range().0, range().1),
         "MATCH_IP_DEST_PORT_RANGE" => RuleKind::DestinationPortRange(range().0, range().1),
-        "MATCH_CHARACTERISTICS" => {
-            RuleKind::Characteristics(lenient::hexadecimal(object.get("mask"))?)
-        }
+        "MATCH_CHARACTERISTICS" => RuleKind::Characteristics(hexadecimal(object.get("mask"))),
         "MATCH_FRAME_SIZE_RANGE" => RuleKind::FrameSizeRange(range().0, range().1),
         "MATCH_RANDOM" => RuleKind::Random(lenient::unsigned32(object.get("probability"), 0)),
         "MATCH_TAGS_DIFFERENCE" => RuleKind::TagsDifference(tag()),
@@ -119,8 +120,8 @@ fn parse_kind(object: &Map<String, Value>) -> Option<RuleKind> {
             let bits = number("bits").clamp(1, 64) as u8;
             let little = lenient::boolean(object.get("little"), false);
             RuleKind::IntegerRange {
-                start: lenient::hexadecimal(object.get("start"))?,
-                end: lenient::hexadecimal(object.get("end"))?,
+                start: hexadecimal(object.get("start")),
+                end: hexadecimal(object.get("end")),
                 index: number16("idx"),
                 format: (bits - 1) | if little { 0x80 } else { 0 },
             }
@@ -129,13 +130,15 @@ fn parse_kind(object: &Map<String, Value>) -> Option<RuleKind> {
     })
 }
 
-/// As 1.14.1 reads it: no length means 0, IPv6 lengths are cut at 128.
-fn rule_prefix(text: &str) -> Option<IpPrefix> {
+/// As 1.14.1 reads it: an address that makes no sense is none, a length that makes no sense or is missing is 0.
+fn rule_prefix(text: &str) -> (Option<IpAddr>, u32) {
     let (ip, bits) = text.split_once('/').unwrap_or((text, "0"));
-    let ip: IpAddr = ip.parse().ok()?;
-    let bits: u32 = bits.parse().ok()?;
-    let bits = bits.min(lenient::longest_prefix(ip).into()) as u8;
-    Some(IpPrefix { ip, bits })
+    (ip.parse().ok(), bits.parse().unwrap_or(0))
+}
+
+/// A number in hexadecimal; 0 if it makes no sense.
+fn hexadecimal(value: Option<&Value>) -> u64 {
+    lenient::hexadecimal(value).unwrap_or(0)
 }
 
 /// One rule as it is stored and shown; none for those that have no JSON form.
@@ -154,7 +157,7 @@ pub(crate) fn render_rule(rule: &Rule) -> Option<Value> {
 }
 
 fn render_kind(kind: &RuleKind) -> Option<(&'static str, Value)> {
-    let node = |address: u64| protocol::Address::from_u64(address).to_string();
+    let node = |address: u64| Address::from_u64(address).to_string();
     let range = |start: u16, end: u16| json!({ "start": start, "end": end });
     let tag = |tag: TagValue| json!({ "id": tag.id, "value": tag.value });
     Some(match *kind {
@@ -331,6 +334,30 @@ mod tests {
                 r#"{"mac":"aa:bb:cc:dd:ee:ff","not":false,"or":false,"type":"MATCH_MAC_DEST"}"#,
             ),
             (
+                r#"{"type":"MATCH_IPV4_SOURCE"}"#,
+                r#"{"ip":"0.0.0.0/0","not":false,"or":false,"type":"MATCH_IPV4_SOURCE"}"#,
+            ),
+            (
+                r#"{"type":"MATCH_IPV6_SOURCE","ip":"10.0.0.0/8"}"#,
+                r#"{"ip":"::/8","not":false,"or":false,"type":"MATCH_IPV6_SOURCE"}"#,
+            ),
+            (
+                r#"{"type":"MATCH_IPV4_DEST","ip":"10.0.0.1/77"}"#,
+                r#"{"ip":"10.0.0.1/32","not":false,"or":false,"type":"MATCH_IPV4_DEST"}"#,
+            ),
+            (
+                r#"{"type":"MATCH_MAC_DEST","mac":"zz"}"#,
+                r#"{"mac":"00:00:00:00:00:00","not":false,"or":false,"type":"MATCH_MAC_DEST"}"#,
+            ),
+            (
+                r#"{"type":"MATCH_SOURCE_ZEROTIER_ADDRESS","zt":"1"}"#,
+                r#"{"not":false,"or":false,"type":"MATCH_SOURCE_ZEROTIER_ADDRESS","zt":"0000000001"}"#,
+            ),
+            (
+                r#"{"type":"ACTION_TEE"}"#,
+                r#"{"address":"0000000000","flags":0,"length":0,"type":"ACTION_TEE"}"#,
+            ),
+            (
                 r#"{"type":"MATCH_ETHERTYPE","etherType":"2048","not":1}"#,
                 r#"{"etherType":2048,"not":true,"or":false,"type":"MATCH_ETHERTYPE"}"#,
             ),
@@ -348,10 +375,6 @@ mod tests {
             { "type": 1 },
             { "type": "ACTION_PRIORITY" },
             { "type": "MATCH_UNKNOWN" },
-            { "type": "MATCH_IPV4_SOURCE" },
-            { "type": "MATCH_IPV4_SOURCE", "ip": "fd00::1/8" },
-            { "type": "MATCH_MAC_DEST", "mac": "aa" },
-            { "type": "MATCH_SOURCE_ZEROTIER_ADDRESS", "zt": "1" },
             { "type": "ACTION_DROP" },
         ]);
         assert_eq!(

@@ -275,6 +275,7 @@ pub(crate) fn apply(record: &mut Record, body: &Record) {
                 .map(|(id, default)| json!({ "default": default, "id": id }))
                 .collect(),
             "authTokens" => match tokens(given) {
+                Some(tokens) if tokens.is_empty() => Value::Null,
                 Some(tokens) => json!(tokens),
                 None => json!([null]),
             },
@@ -423,12 +424,13 @@ fn tokens(value: Option<&Value>) -> Option<BTreeMap<String, u64>> {
     Some(tokens)
 }
 
+/// As it was given; what makes no sense there is left out when members get it.
 fn render_dns(dns: &Map<String, Value>) -> Value {
-    let servers: Vec<&Value> = lenient::elements(dns.get("servers"))
-        .filter(|server| server.is_string())
-        .collect();
-    let domain = dns.get("domain").filter(|domain| domain.is_string());
-    json!({ "domain": domain, "servers": servers })
+    let mut stored = json!({ "domain": dns.get("domain") });
+    if let Some(servers @ Value::Array(_)) = dns.get("servers") {
+        stored["servers"] = lenient::elements(Some(servers)).cloned().collect();
+    }
+    stored
 }
 
 fn dns(value: Option<&Value>) -> Option<Dns> {

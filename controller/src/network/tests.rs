@@ -153,8 +153,10 @@ fn bodies_are_read_leniently() {
         (
             "dns",
             json!({ "servers": ["10.0.0.1", 5], "other": 1 }),
-            json!({ "domain": null, "servers": ["10.0.0.1"] }),
+            json!({ "domain": null, "servers": ["10.0.0.1", 5] }),
         ),
+        ("dns", json!({ "domain": "a" }), json!({ "domain": "a" })),
+        ("authTokens", json!({}), json!(null)),
         ("dns", json!("text"), json!([])),
         (
             "remoteTraceTarget",
