@@ -242,7 +242,6 @@ impl LocalConf {
         let mut serializer = serde_json::Serializer::with_formatter(&mut out, formatter);
         let written = serde::Serialize::serialize(&document, &mut serializer);
         debug_assert!(written.is_ok(), "writing to memory does not fail");
-        out.push(b'\n');
         out
     }
 }
@@ -530,7 +529,7 @@ mod tests {
         assert_eq!(
             String::from_utf8(file).unwrap(),
             "{\n    \"settings\": {\n        \"allowSecondaryPort\": false,\n        \
-             \"portMappingEnabled\": false\n    }\n}\n"
+             \"portMappingEnabled\": false\n    }\n}"
         );
         let file = parse(r#"{"physical":{},"settings":[]}"#).with_settings(&changes);
         let again = LocalConf::parse(&file).unwrap();

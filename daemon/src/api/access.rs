@@ -47,7 +47,8 @@ impl Access {
         if path == "/metrics" {
             return shows(&self.metrics_token) || shows(&self.token);
         }
-        self.is_manager(source) && (path == "/health" || shows(&self.token))
+        let open = path == "/health" || path == "/sso" || path.starts_with("/app");
+        self.is_manager(source) && (open || shows(&self.token))
     }
 
     /// May this source ask for anything but `/metrics`?
@@ -133,7 +134,10 @@ mod tests {
 
     #[test]
     fn tokens_have_their_places() {
-        assert!(permits("::1", "/health", &Shown::default()));
+        for open in ["/health", "/sso", "/app", "/app/index.html"] {
+            assert!(permits("::1", open, &Shown::default()), "{open}");
+            assert!(!permits("10.80.0.1", open, &Shown::default()), "{open}");
+        }
         assert!(!permits("::1", "/status", &Shown::default()));
         assert!(!permits("::1", "/status", &header("numbers")));
         assert!(permits("192.0.2.1", "/metrics", &header("numbers")));

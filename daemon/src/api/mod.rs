@@ -97,8 +97,13 @@ impl Reply {
 
     /// 404 with nothing.
     pub const fn not_found() -> Self {
+        Self::nothing(404)
+    }
+
+    /// A status alone.
+    pub const fn nothing(status: u16) -> Self {
         Self {
-            status: 404,
+            status,
             content_type: None,
             body: Vec::new(),
         }

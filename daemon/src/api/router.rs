@@ -30,8 +30,9 @@ pub async fn answer(control: &mut Control, call: &Call) -> Reply {
         }
         (Get, ["config"]) => config::show(control.conf()),
         (Post, ["config", "settings"]) => match config::changes(&call.body) {
-            None => Reply::empty_object(200),
-            Some(changes) => match control.change_settings(&changes).await {
+            Err(error) => Reply::failure(&error.to_string()),
+            Ok(None) => Reply::empty_object(200),
+            Ok(Some(changes)) => match control.change_settings(&changes).await {
                 Ok(()) => Reply::empty_object(200),
                 Err(error) => Reply::failure(&format!("{error:#}")),
             },

@@ -81,7 +81,8 @@ impl Server {
             return Reply::empty_object(401);
         }
         let reply = match Method::from_name(parts.method.as_str()) {
-            None => Reply::not_found(),
+            None if is_standard(&parts.method) => Reply::not_found(),
+            None => Reply::nothing(400),
             // The control thread has no part in this.
             Some(Method::Get) if path.trim_end_matches('/') == events::PATH => {
                 events::show(&self.events, since(query))
@@ -140,6 +141,11 @@ pub(super) fn parameter(query: &str, name: &str) -> Option<String> {
         let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
         (decode(key, true) == name).then(|| decode(value, true))
     })
+}
+
+/// A method of HTTP that is merely of no use here.
+fn is_standard(method: &hyper::Method) -> bool {
+    ["CONNECT", "OPTIONS", "PATCH", "TRACE"].contains(&method.as_str())
 }
 
 /// What may stand in front of a bracket without being anything else.
