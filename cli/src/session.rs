@@ -101,8 +101,8 @@ impl<'a> Session<'a> {
     pub(crate) fn refused(&self, reply: &Reply) -> Outcome {
         match reply.status {
             401 => self.failure(
-                "the service refused the token (401). Is it the one in the service's authtoken.secret? \
-                 Does it listen to this address (allowManagementFrom in local.conf)?",
+                "the service refused the token (401). Use the one in the service's authtoken.secret; from another \
+                 machine, add its address to allowManagementFrom in local.conf",
             ),
             404 => self.failure("the service does not know this (404)"),
             status => {
