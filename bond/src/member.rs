@@ -435,6 +435,7 @@ impl Member {
             variation: self.quality.variation().unwrap_or_default(),
             declared: self.rule.speed,
             measured: self.quality.capacity(),
+            reached: self.quality.reached(),
             allocation: self.rule.allocation,
             sent_rate: self.sent_rate.at(now) * 8.0,
             failover_to: self.rule.failover_to.clone(),

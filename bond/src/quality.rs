@@ -99,12 +99,6 @@ impl WindowedMax {
     fn get(&self) -> Option<u64> {
         self.0.front().map(|(_, value)| *value)
     }
-
-    fn scale(&mut self, factor: f64) {
-        for (_, value) in &mut self.0 {
-            *value = (*value as f64 * factor) as u64;
-        }
-    }
 }
 
 /// What is known of one path.
@@ -116,7 +110,8 @@ pub struct Quality {
     smallest: Option<u32>,
     outcomes: Outcomes,
     received: Outcomes,
-    capacity: WindowedMax,
+    capacity: Option<u64>,
+    reached: WindowedMax,
     transitions: VecDeque<(Instant, bool)>,
 }
 
@@ -151,8 +146,8 @@ impl Quality {
         self.received.add(authentic, forged, now);
     }
 
-    /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. A rate below what was
-    /// reached before only says that little was sent, unless packets were lost or had to queue.
+    /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. A rate only tells a
+    /// capacity if packets were lost or had to queue; else it only says that little was sent.
     pub fn add_delivery(
         &mut self,
         bytes: u64,
@@ -165,12 +160,19 @@ impl Quality {
             return;
         }
         self.add_outcomes(packets, lost, now);
-        let congested = lost * 50 > packets + lost || self.queueing_delay() > self.queueing_limit();
-        if congested {
-            self.capacity.scale(0.85);
-        }
         let bits = (bytes as f64 * 8.0 / interval.as_secs_f64()) as u64;
-        self.capacity.add(bits, now);
+        self.reached.add(bits, now);
+        let all = packets + lost;
+        let is_congested = lost * 50 > all || self.queueing_delay() > self.queueing_limit();
+        self.capacity = match (is_congested, self.capacity) {
+            (true, None) => Some(bits),
+            // Most of what was sent did not fit: what arrived is what fits.
+            (true, Some(old)) if lost * 10 > all && bits < old / 2 => Some(bits),
+            (true, Some(old)) => Some(bits.max((old as f64 * 0.85) as u64)),
+            // It is nearly full and takes it: it may have become wider.
+            (false, Some(old)) if bits > old / 5 * 4 => Some(bits.max(old + old / 4)),
+            (false, unchanged) => unchanged,
+        };
     }
 
     fn queueing_delay(&self) -> f64 {
@@ -239,9 +241,14 @@ impl Quality {
         ratio(self.received.totals(now))
     }
 
-    /// Measured capacity in bit/s.
+    /// Measured capacity in bit/s; `None` while it has never been full.
     pub fn capacity(&self) -> Option<u64> {
-        self.capacity.get().filter(|bits| *bits > 0)
+        self.capacity.filter(|bits| *bits > 0)
+    }
+
+    /// The highest rate of the last 10 s in bit/s: the capacity is no less.
+    pub fn reached(&self) -> u64 {
+        self.reached.get().unwrap_or(0)
     }
 
     /// Share of the last 600 s, or of the path's life, that it was up.
@@ -354,23 +361,33 @@ mod tests {
     }
 
     #[test]
-    fn capacity_follows_the_best_rate_and_falls_when_packets_are_lost() {
+    fn capacity_is_told_only_by_a_full_path_and_follows_it_down_and_up() {
         let mut quality = Quality::default();
         let quarter = Duration::from_millis(250);
         quality.add_delivery(1_000_000, 1000, 0, quarter, at(250));
+        assert_eq!((quality.capacity(), quality.reached()), (None, 32_000_000));
+        quality.add_delivery(1_000_000, 1000, 50, quarter, at(500));
         assert_eq!(quality.capacity(), Some(32_000_000));
         // Little to send: no change.
-        quality.add_delivery(1000, 1, 0, quarter, at(500));
+        quality.add_delivery(1000, 1, 0, quarter, at(750));
         assert_eq!(quality.capacity(), Some(32_000_000));
-        // A tenth of it, with loss: within three seconds near the new value.
-        for step in 3..15 {
-            quality.add_delivery(100_000, 100, 10, quarter, at(250 * step));
+        // A tenth of it, at once if most is lost, else within three seconds.
+        let mut slowly = quality.clone();
+        quality.add_delivery(100_000, 100, 900, quarter, at(1000));
+        assert_eq!(quality.capacity(), Some(3_200_000));
+        for step in 0..12 {
+            slowly.add_delivery(100_000, 100, 5, quarter, at(1000 + 250 * step));
         }
-        let capacity = quality.capacity().expect("measured");
-        assert!((3_200_000..6_000_000).contains(&capacity), "{capacity}");
-        // Back up at once.
-        quality.add_delivery(1_000_000, 1000, 0, quarter, at(4000));
-        assert_eq!(quality.capacity(), Some(32_000_000));
+        let capacity = slowly.capacity().expect("it was full");
+        assert!((3_200_000..5_000_000).contains(&capacity), "{capacity}");
+        // Ten times as much, with as much to send as the estimate allows: within five seconds.
+        let mut steps = 0;
+        while quality.capacity() < Some(32_000_000) {
+            let bytes = quality.capacity().unwrap_or(0) / 32;
+            quality.add_delivery(bytes, 1000, 0, quarter, at(4000 + 250 * steps));
+            steps += 1;
+            assert!(steps <= 20);
+        }
     }
 
     #[test]

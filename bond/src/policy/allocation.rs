@@ -57,18 +57,28 @@ fn quality_factor(quality: f64) -> f64 {
     (0.1 + 1.8 * quality).clamp(0.1, 1.0)
 }
 
-/// Declared speeds, else measured ones; paths without take the mean of the others. Nothing known: all alike, never 0/0.
+/// Declared speeds, and paths without take the mean of the others. None declared: measured capacities, and paths that have
+/// never been full take the largest of them, or what they have reached if that is more. Nothing known: all alike, never 0/0.
 fn capacities(paths: &[&View]) -> Vec<f64> {
     let is_relative = paths
         .iter()
         .any(|path| matches!(path.declared, Some(Speed::Relative(_))));
-    fill_gaps(paths.iter().map(|path| match path.declared {
+    let declared = |path: &View| match path.declared {
         Some(Speed::Relative(speed)) => (speed > 0).then_some(f64::from(speed)),
-        Some(Speed::BitsPerSecond(bits)) if !is_relative => Some(bits as f64),
         // Numbers without a unit cannot be compared with bits per second.
-        _ if is_relative => None,
-        _ => path.measured.map(|bits| bits as f64),
-    }))
+        Some(Speed::BitsPerSecond(bits)) => (!is_relative).then_some(bits as f64),
+        None => None,
+    };
+    if paths.iter().any(|path| declared(path).is_some()) {
+        return fill_gaps(paths.iter().map(|path| declared(path)));
+    }
+    let Some(largest) = paths.iter().filter_map(|path| path.measured).max() else {
+        return vec![1.0; paths.len()];
+    };
+    paths
+        .iter()
+        .map(|path| path.measured.unwrap_or(largest.max(path.reached)).max(1) as f64)
+        .collect()
 }
 
 fn fill_gaps(values: impl Iterator<Item = Option<f64>> + Clone) -> Vec<f64> {
@@ -109,6 +119,18 @@ mod tests {
         views[2].declared = None;
         views[2].measured = Some(1_000_000_000);
         assert!((of(&views, Basis::Capacity)[2] - 550.0 / 1650.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_path_that_was_never_full_is_no_less_than_what_it_reached() {
+        let mut views = [view(1, "a"), view(2, "b"), view(3, "c")];
+        // Rates alone are no capacities: who carries less now does not get less for it.
+        views[0].reached = 9000;
+        views[1].reached = 1000;
+        assert_eq!(of(&views, Basis::Capacity)[0], 1.0 / 3.0);
+        views[1].measured = Some(1000);
+        let shares = of(&views, Basis::Capacity);
+        assert!((shares[0] - 9.0 / 11.0).abs() < 1e-9 && (shares[2] - 1.0 / 11.0).abs() < 1e-9);
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub struct View {
     pub declared: Option<Speed>,
     /// Measured capacity in bit/s.
     pub measured: Option<u64>,
+    /// The highest recent rate in bit/s: the capacity is no less.
+    pub reached: u64,
     /// Declared share.
     pub allocation: Option<f64>,
     /// Bits per second that leave on it.
@@ -146,6 +148,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         variation: Duration::from_millis(1),
         declared: None,
         measured: None,
+        reached: 0,
         allocation: None,
         sent_rate: 0.0,
         failover_to: None,
