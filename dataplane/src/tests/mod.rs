@@ -2,6 +2,7 @@
 
 mod frames;
 mod hostile;
+mod measured;
 mod namespace;
 
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use bond::Plan;
 use node::io::{LinkId, PathKey};
 use node::rules::{NetworkPolicy, RemoteCredentials};
 use node::snapshot::{
-    MemberActivity, MemberEntry, NetworkEntry, PathActivity, PathEntry, PeerActivity, PeerEntry,
-    Snapshot,
+    DuplicateFilter, MemberActivity, MemberEntry, NetworkEntry, PathActivity, PathEntry,
+    PeerActivity, PeerEntry, Snapshot,
 };
 use protocol::rule::{Rule, RuleKind};
 use protocol::{Address, Instant, MacAddress, NetworkId, SessionKeys, SharedKey, Suite};
@@ -54,6 +55,8 @@ pub(crate) struct Knowledge {
     pub(crate) is_upstream: bool,
     pub(crate) mtu: u16,
     pub(crate) epoch: u64,
+    pub(crate) measured: bool,
+    pub(crate) duplicates: Option<Arc<DuplicateFilter>>,
     pub(crate) activity: Arc<PeerActivity>,
 }
 
@@ -70,6 +73,8 @@ impl Knowledge {
             is_upstream: false,
             mtu: 2800,
             epoch: 1,
+            measured: false,
+            duplicates: None,
             activity: Arc::default(),
         }
     }
@@ -79,8 +84,8 @@ impl Knowledge {
         snapshot.epoch = self.epoch;
         snapshot.is_upstream = self.is_upstream;
         let peer = PeerEntry {
-            measured: false,
-            duplicates: None,
+            measured: self.measured,
+            duplicates: self.duplicates.clone(),
             address: self.peer,
             keys: keys(),
             suite: self.suite,

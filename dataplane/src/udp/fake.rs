@@ -20,6 +20,7 @@ struct State {
     sent: Vec<FakeDatagram>,
     sends_allowed: usize,
     trains_refused: bool,
+    error: Option<i32>,
 }
 
 /// Keeps what is sent, and gives out what a test puts in.
@@ -33,6 +34,7 @@ impl Default for FakeUdp {
             sent: Vec::new(),
             sends_allowed: usize::MAX,
             trains_refused: false,
+            error: None,
         }))
     }
 }
@@ -59,6 +61,11 @@ impl FakeUdp {
     /// After so many calls the socket is full.
     pub(crate) fn allow_sends(&self, calls: usize) {
         self.0.lock().unwrap().sends_allowed = calls;
+    }
+
+    /// Refuses everything with this error number.
+    pub(crate) fn fail_sends(&self, errno: i32) {
+        self.0.lock().unwrap().error = Some(errno);
     }
 
     /// Behaves like a device without segmentation offload that says so at the first train.
@@ -103,6 +110,9 @@ impl Udp for FakeUdp {
 
     fn send(&self, to: SocketAddr, bytes: &[u8], segment: usize) -> io::Result<()> {
         let mut state = self.0.lock().unwrap();
+        if let Some(errno) = state.error {
+            return Err(io::Error::from_raw_os_error(errno));
+        }
         if state.sends_allowed == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }

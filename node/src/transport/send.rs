@@ -77,7 +77,10 @@ impl Transport {
         if !self.peers.contains_key(&to) {
             return Err(NotSent::UnknownPeer);
         }
-        let route = self.route(now, to).ok_or(NotSent::NoPath)?;
+        let bonded = self.bonded_route(to, packet);
+        let route = bonded
+            .or_else(|| self.route(now, to))
+            .ok_or(NotSent::NoPath)?;
         let ip = route.remote.ip();
         let mtu = usize::from(self.settings.mtu(ip));
         if packet.len() > mtu {
@@ -165,11 +168,8 @@ impl Transport {
         }));
     }
 
-    /// Where a packet to `to` goes now: best direct path, else relay, else whatever path there was.
+    /// Where a packet to `to` goes now, without a bond: best direct path, else relay, else whatever path there was.
     pub(super) fn route(&mut self, now: Instant, to: Address) -> Option<PathKey> {
-        if let Some(path) = self.bonded_route(to) {
-            return Some(path);
-        }
         if let Some(direct) = self.direct_path(now, to, false) {
             return Some(direct);
         }

@@ -2,13 +2,14 @@
 //! specification 15). A bond decides; what it decides upon is told here, and what it wants is done here.
 
 mod bonded;
+mod route;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bond::{BondSettings, BondStatus, LinkEvent, PathId, Pick, Plan, PolicySettings};
+use bond::{BondSettings, BondStatus, LinkEvent, PolicySettings};
 use protocol::verb::{Verb, decode_qos};
 use protocol::{Address, Instant, PacketId};
 
@@ -307,50 +308,6 @@ impl Transport {
             bond.handle_probe_reply(path, id.0, now);
             self.bonds.touched.insert(peer);
         }
-    }
-
-    /// The path that a bond wants for the next packet of the control plane, if it has a plan.
-    pub(super) fn bonded_route(&mut self, peer: Address) -> Option<PathKey> {
-        let bonded = self.bonds.peers.get_mut(&peer)?;
-        let id: PathId = match bonded.bond.as_ref()?.plan().pick(0, &mut bonded.cursor) {
-            Pick::None => return None,
-            Pick::One(id) => id,
-            Pick::All(ids) => *ids.first()?,
-        };
-        bonded.key_of(id)
-    }
-
-    /// Where frames go besides `route`: every other path of a bond that broadcasts.
-    pub(super) fn bonded_copies(&self, peer: Address, route: PathKey) -> Vec<PathKey> {
-        let Some(bonded) = self.bonds.bonded(peer) else {
-            return Vec::new();
-        };
-        match bonded.bond.as_ref().map(bond::Bond::plan) {
-            Some(Plan::Every(ids)) => ids
-                .iter()
-                .filter_map(|id| bonded.key_of(*id))
-                .filter(|key| *key != route)
-                .collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// The bond's plan in terms of `paths`, if it has one that works.
-    pub(super) fn bonded_plan(&self, peer: Address, paths: &[PathKey]) -> Option<Plan> {
-        let bonded = self.bonds.bonded(peer)?;
-        let plan = bonded.bond.as_ref()?.plan();
-        let index: BTreeMap<PathId, u16> = (0..)
-            .zip(paths)
-            .filter_map(|(index, key)| Some((bonded.paths.get(key)?.id, index)))
-            .collect();
-        let plan = plan.map(|id| index.get(&id).copied());
-        (plan != Plan::Unreachable).then_some(plan)
-    }
-
-    /// A bond decides over the peer's paths now.
-    pub(super) fn has_bonded_plan(&self, peer: Address) -> bool {
-        let bond = self.bonds.bonded(peer).and_then(|b| b.bond.as_ref());
-        bond.is_some_and(|bond| *bond.plan() != Plan::Unreachable)
     }
 
     /// Workers shall sample packets of this peer.
