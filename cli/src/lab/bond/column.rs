@@ -61,6 +61,8 @@ pub(super) struct Run {
     pub(super) throughput: Throughput,
     /// What the sending member put on each link meanwhile.
     pub(super) bytes_by_link: Vec<u64>,
+    /// What the root sent meanwhile: hardly anything, unless it relayed.
+    pub(super) relayed_bytes: u64,
     /// CPU seconds of both members' daemons per 10^9 bytes of payload.
     pub(super) cpu_seconds_per_gigabyte: Option<f64>,
 }
@@ -89,7 +91,7 @@ impl Column {
         }
         for link in 0..plan.links {
             // A trial that failed may have left a black hole behind.
-            lab.restore(1, link)?;
+            lab.restore(failover::SENDER, link)?;
         }
         column.complaints = lab.stop()?;
         Ok(column)
@@ -203,7 +205,10 @@ impl Run {
     fn measure(plan: &Plan, lab: &Lab, target: IpAddr, connections: u32) -> io::Result<Self> {
         let (sender, receiver) = (&lab.members[0], &lab.members[1]);
         let cpu = || Some(sender.cpu_seconds()? + receiver.cpu_seconds()?);
-        let (cpu_before, bytes_before) = (cpu(), bytes_by_link(sender.host(), plan.links)?);
+        let of_root =
+            || -> io::Result<u64> { Ok(bytes_by_link(lab.root.host(), plan.links)?.iter().sum()) };
+        let (cpu_before, root_before) = (cpu(), of_root()?);
+        let bytes_before = bytes_by_link(sender.host(), plan.links)?;
         let throughput = measure_tcp(
             sender.host(),
             receiver.host(),
@@ -221,6 +226,7 @@ impl Run {
                 .zip(bytes_before)
                 .map(|(after, before)| after.saturating_sub(before))
                 .collect(),
+            relayed_bytes: of_root()?.saturating_sub(root_before),
             cpu_seconds_per_gigabyte: used.map(|used| used / (throughput.bytes as f64 / 1e9)),
         })
     }

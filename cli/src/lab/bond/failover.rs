@@ -10,6 +10,8 @@ use super::delivery::Delivery;
 use super::stream::Stream;
 use crate::lab::topology::Lab;
 
+/// The member whose link fails.
+pub(super) const SENDER: u8 = 0;
 /// The stream before the failure: long enough to see which link carries it.
 const BEFORE: Duration = Duration::from_millis(1500);
 /// The stream goes on at least so long after the failure,
@@ -19,7 +21,7 @@ const WHOLE: Duration = Duration::from_secs(2);
 /// which is: at least this share arrived (the machine may drop a few);
 const WHOLE_SHARE: f64 = 0.99;
 /// but not longer than this.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(super) const PATIENCE: Duration = Duration::from_secs(40);
 /// The latest datagrams may still be on their way.
 const ON_THE_WAY: Duration = Duration::from_millis(250);
 
@@ -62,7 +64,8 @@ pub(super) fn measure(lab: &Lab, links: u8, target: IpAddr) -> io::Result<Trial>
     let after = bytes_by_link(near, links)?;
     let link = busiest(&before, &after);
     let disturbed = stream.elapsed();
-    lab.blackhole(1, link)?;
+    // At the sender's end, where the counters were read: relayed traffic reaches the other end by any link.
+    lab.blackhole(SENDER, link)?;
     loop {
         thread::sleep(Duration::from_millis(100));
         let now = stream.elapsed();
@@ -73,7 +76,7 @@ pub(super) fn measure(lab: &Lab, links: u8, target: IpAddr) -> io::Result<Trial>
         }
     }
     let directions = stream.finish(disturbed)?;
-    lab.restore(1, link)?;
+    lab.restore(SENDER, link)?;
     Ok(Trial { link, directions })
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::column::{Column, Plan, Run};
 use super::delivery::Delivery;
-use super::failover::Trial;
+use super::failover::{PATIENCE, Trial};
 use super::policy::Policy;
 
 /// Width of the first column and of the others.
@@ -96,6 +96,7 @@ impl Table {
                     "retransmissions": run.throughput.retransmissions,
                     "longestStallMs": milliseconds(run.throughput.longest_stall),
                     "bytesByLink": run.bytes_by_link,
+                    "bytesSentByRoot": run.relayed_bytes,
                     "cpuSecondsPerGigabyte": run.cpu_seconds_per_gigabyte,
                 })
             }).collect::<Vec<_>>(),
@@ -168,6 +169,16 @@ impl Table {
             })?;
             self.section(f, "  sent by each link, %", |c| {
                 Some(percentages(&run(c)?.bytes_by_link))
+            })?;
+            self.section(f, "  relayed by the root", |c| {
+                let run = run(c)?;
+                let sent = run.bytes_by_link.iter().sum::<u64>() as f64;
+                // Both directions pass a relay, one of them is the reference: more than all is all.
+                let relayed = share(run.relayed_bytes as f64, sent)?.min(1.0);
+                Some(format!("{:.0} %", relayed * 100.0))
+            })?;
+            self.section(f, "  CPU s/GB of both members", |c| {
+                Some(format!("{:.1}", run(c)?.cpu_seconds_per_gigabyte?))
             })?;
         }
         Ok(())
@@ -277,8 +288,13 @@ fn milliseconds(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
+/// As a cell. What lasted as long as the stream did may last for ever.
 fn in_milliseconds(duration: Duration) -> String {
-    format!("{:.0}", milliseconds(duration))
+    if duration >= PATIENCE {
+        format!("> {:.0}", milliseconds(PATIENCE))
+    } else {
+        format!("{:.0}", milliseconds(duration))
+    }
 }
 
 fn delivery_to_json(delivery: Delivery) -> Value {
@@ -310,6 +326,7 @@ mod tests {
                 retransmissions: Some(17),
             },
             bytes_by_link: vec![megabits * 125_000, 0],
+            relayed_bytes: 0,
             cpu_seconds_per_gigabyte: None,
         };
         let trial = |gap: &u64| Trial {
@@ -407,5 +424,11 @@ mod tests {
     fn percentages_are_of_the_sum() {
         assert_eq!(percentages(&[1, 1, 2]), "25/25/50");
         assert_eq!(percentages(&[0, 0]), "0/0");
+    }
+
+    #[test]
+    fn a_gap_without_end_is_shown_as_such() {
+        assert_eq!(in_milliseconds(Duration::from_micros(470_600)), "471");
+        assert_eq!(in_milliseconds(PATIENCE), "> 40000");
     }
 }
