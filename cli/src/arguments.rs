@@ -30,6 +30,14 @@ pub(crate) struct Options {
     pub(crate) token: Option<String>,
     /// `-H<ip>`
     pub(crate) host: Option<String>,
+    /// hawser's `--classic`: the layout of the original.
+    pub(crate) classic: bool,
+    /// hawser's `-f`: go on with what comes.
+    pub(crate) follow: bool,
+    /// hawser's `--save`: also after a restart.
+    pub(crate) save: bool,
+    /// hawser's `--sticky`: until something fails.
+    pub(crate) sticky: bool,
     /// Command and arguments.
     pub(crate) words: Vec<String>,
 }
@@ -91,6 +99,10 @@ impl Options {
             "v" | "-version" => return Some(Parsed::Version),
             "j" | "-json" => self.json = true,
             "q" => {}
+            "f" | "-follow" => self.follow = true,
+            "-classic" => self.classic = true,
+            "-save" => self.save = true,
+            "-sticky" => self.sticky = true,
             _ => {
                 let mut characters = switch.chars();
                 match (characters.next(), characters.as_str()) {

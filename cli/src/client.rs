@@ -17,6 +17,7 @@ const LONGEST_ANSWER: u64 = 16 << 20;
 pub(crate) enum Request<'a> {
     Get,
     Post(&'a Value),
+    Patch(&'a Value),
     Delete,
 }
 
@@ -65,13 +66,14 @@ impl Client {
         let mut response = match request {
             Request::Get => self.agent.get(url).header(header.0, header.1).call(),
             Request::Delete => self.agent.delete(url).header(header.0, header.1).call(),
-            Request::Post(body) => self
-                .agent
-                .post(url)
-                .header(header.0, header.1)
-                .header("Content-Type", "application/json")
-                // Compact, as scripts that watch the wire know it.
-                .send(body.to_string()),
+            Request::Post(body) | Request::Patch(body) => match request {
+                Request::Patch(_) => self.agent.patch(url),
+                _ => self.agent.post(url),
+            }
+            .header(header.0, header.1)
+            .header("Content-Type", "application/json")
+            // Compact, as scripts that watch the wire know it.
+            .send(body.to_string()),
         }?;
         let status = response.status().as_u16();
         let body = response

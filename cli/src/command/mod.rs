@@ -34,6 +34,7 @@ const COMMANDS: &[Command] = &[
     ("deorbit", moons::deorbit),
     ("listbonds", bonds::list),
     ("bond", bonds::bond),
+    ("show", bonds::show_bond),
     ("dump", dump::dump),
 ];
 

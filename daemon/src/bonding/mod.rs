@@ -136,7 +136,7 @@ impl Bonding {
             }
         }
         let after = merged(&self.document, &overrides);
-        let (settings, problems) = BondSettings::parse(&Value::Object(after.clone()));
+        let (settings, problems) = BondSettings::parse(&Value::Object(after));
         if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
             let place = format!("settings.peerSpecificBonds.{peer}.");
             let path = problem.path.strip_prefix(&place).unwrap_or(&problem.path);

@@ -61,37 +61,9 @@ impl Presence {
 
 /// Does this link name mean this interface?
 fn names(link: &str, interface: &Present) -> bool {
-    matches_pattern(link.as_bytes(), interface.name.as_bytes())
+    bond::link_name::matches(link, &interface.name)
         || (!interface.hardware_address.is_empty()
             && link.eq_ignore_ascii_case(&interface.hardware_address))
-}
-
-/// `*` stands for any text, `?` for any character.
-fn matches_pattern(pattern: &[u8], text: &[u8]) -> bool {
-    // The usual two-pointer walk: linear for one star, and never exponential.
-    let (mut p, mut t) = (0, 0);
-    let mut retry: Option<(usize, usize)> = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some(b'*') => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(byte) if *byte == b'?' || *byte == text[t] => {
-                p += 1;
-                t += 1;
-            }
-            _ => match retry {
-                Some((after_star, from)) => {
-                    retry = Some((after_star, from + 1));
-                    p = after_star;
-                    t = from + 1;
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|byte| *byte == b'*')
 }
 
 #[cfg(test)]
@@ -101,24 +73,6 @@ mod tests {
     use bond::{BasePolicy, PolicySettings};
 
     use super::*;
-
-    #[test]
-    fn patterns() {
-        for (pattern, text, expected) in [
-            ("wan1", "wan1", true),
-            ("wan1", "wan10", false),
-            ("eth*", "eth0.17", true),
-            ("ppp?", "ppp1", true),
-            ("ppp?", "ppp", false),
-            ("*0", "eth10", true),
-            ("*a*b", "xaxxb", true),
-            ("*a*b", "xaxxc", false),
-            ("*", "", true),
-        ] {
-            let matched = matches_pattern(pattern.as_bytes(), text.as_bytes());
-            assert_eq!(matched, expected, "{pattern} {text}");
-        }
-    }
 
     #[test]
     fn missing_links_are_named_once_and_waited_for() {

@@ -1,69 +1,15 @@
-//! Bonds: several physical paths to one peer (service specification D.6).
+//! Bonds as 1.14.1 prints them, byte for byte (multipath specification E.1, E.2).
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{Answer, body};
-use crate::Manner;
-use crate::client::{Reply, Request};
 use crate::json;
-use crate::outcome::Outcome;
-use crate::session::Session;
 
 const RULE_LENGTH: usize = 120;
 
-/// `bond`: its first or second argument says what.
-pub(super) fn bond(session: &Session<'_>) -> Answer {
-    let word = |index| session.options.word(index);
-    match (word(1), word(2)) {
-        ("list", _) => list(session),
-        ("setmtu", _) => set_mtu(session),
-        // Both orders are natural, so both work.
-        (peer, "show") | ("show", peer) if is_address(peer) => show(session, peer),
-        (peer, "rotate") | ("rotate", peer) if is_address(peer) => rotate(session, peer),
-        (first, second) => Err(incomplete(
-            session,
-            &match (first, second) {
-                ("", _) => "bond needs to know what to do: list, show, rotate or setmtu".to_owned(),
-                ("show" | "rotate", "") => format!("bond {first} needs the address of a peer"),
-                (peer, "show" | "rotate") | ("show" | "rotate", peer) => {
-                    format!(
-                        "{peer:?} is not the address of a peer, which has 10 hexadecimal digits"
-                    )
-                }
-                (peer, "") if is_address(peer) => format!("bond {peer} needs one of show, rotate"),
-                (first, _) => {
-                    format!("bond does not know {first:?}; try list, show, rotate or setmtu")
-                }
-            },
-        )),
-    }
-}
-
-fn is_address(text: &str) -> bool {
-    text.parse::<protocol::Address>().is_ok()
-}
-
-/// Arguments are missing or make no sense.
-fn incomplete(session: &Session<'_>, text: &str) -> Outcome {
-    match session.manner {
-        Manner::Original => Outcome::to_stdout(2, "(bond) command is missing required arguments\n"),
-        Manner::Hawser => session.mistake(text),
-    }
-}
-
-/// `bond list`, `listbonds`
-pub(super) fn list(session: &Session<'_>) -> Answer {
-    let peers = session.read("/peer")?;
-    Ok(Outcome::ok(if session.options.json {
-        json::pretty(&peers)
-    } else {
-        table(json::elements(&peers))
-    }))
-}
-
-fn table(peers: &[Value]) -> String {
+/// A row per bond, from the list of peers.
+pub(super) fn table(peers: &[Value]) -> String {
     let mut out = String::from("    <peer>                        <bondtype>     <links>\n");
     let bonded: Vec<_> = peers
         .iter()
@@ -86,29 +32,8 @@ fn table(peers: &[Value]) -> String {
     out
 }
 
-fn show(session: &Session<'_>, peer: &str) -> Answer {
-    // hawser would otherwise say that bonding was "refused".
-    if session.is_hawser() {
-        let reply = session.send(Request::Get, &format!("/bond/show/{peer}"))?;
-        if reply.status == 400 {
-            return Err(no_bond(session, peer));
-        }
-    }
-    let bond = session.read(&format!("/bond/show/{peer}"))?;
-    Ok(Outcome::ok(if session.options.json {
-        json::pretty(&bond)
-    } else {
-        details(&bond)
-    }))
-}
-
-fn no_bond(session: &Session<'_>, peer: &str) -> Outcome {
-    session.failure(&format!(
-        "there is no bond with {peer}: bonding is off, or this peer is not known"
-    ))
-}
-
-fn details(bond: &Value) -> String {
+/// One bond.
+pub(super) fn details(bond: &Value) -> String {
     let mut out = format!(
         "Peer                   : {}\n\
          Bond                   : {}\n\
@@ -166,62 +91,10 @@ fn details(bond: &Value) -> String {
     out
 }
 
-fn rotate(session: &Session<'_>, peer: &str) -> Answer {
-    let request = Request::Post(&json!({}));
-    let path = format!("/bond/rotate/{peer}");
-    let reply = if session.is_hawser() {
-        let reply = session.send(request, &path)?;
-        match reply.status {
-            200 => reply,
-            400 => {
-                return Err(session.failure(&format!(
-                    "the bond with {peer} cannot rotate: there is none, or its policy is not active-backup"
-                )));
-            }
-            _ => return Err(session.refused(&reply)),
-        }
-    } else {
-        session.write(request, &path)?
-    };
-    Ok(if session.options.json {
-        body(session, &reply.body)
-    } else {
-        Outcome::ok("200 rotate OK\n")
-    })
-}
-
-/// `bond setmtu <mtu> <interface> <ip>`
-fn set_mtu(session: &Session<'_>) -> Answer {
-    let word = |index| session.options.word(index);
-    let (mtu, interface, ip) = (word(2), word(3), word(4));
-    let plain = |text: &str, also: &str| {
-        !text.is_empty()
-            && text
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || also.contains(c))
-    };
-    if mtu.parse::<u32>().is_err() || !plain(interface, "_.-@") || !plain(ip, ".:%") {
-        return Err(incomplete(
-            session,
-            "bond setmtu needs a packet size, the name of an interface and an IP address on it",
-        ));
-    }
-    let path = format!("/bond/setmtu/{mtu}/{interface}/{ip}");
-    let Reply { status, body: text } = session.send(Request::Post(&json!({})), &path)?;
-    match (status, session.manner) {
-        (200, _) if session.options.json => Ok(body(session, &text)),
-        (200, _) => Ok(Outcome::ok("200 setmtu OK\n")),
-        (_, Manner::Original) => Err(Outcome::to_stdout(
-            1,
-            format!("{status} Failed to set MTU: {text}\n"),
-        )),
-        (400, Manner::Hawser) => Err(session.failure(&format!("cannot set the MTU: {text}"))),
-        (_, Manner::Hawser) => Err(session.refused(&Reply { status, body: text })),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// The bond of service specification D.6.
