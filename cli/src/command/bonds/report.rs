@@ -226,7 +226,7 @@ mod tests {
             "status": "Degraded", "numAliveLinks": 1, "numTotalLinks": 2, "failoverInterval": 500, "upDelay": 40000,
             "downDelay": 0, "packetsPerLink": 8, "linkSelectMethodStr": "optimize", "paths": [
             {"ifname": "wan1", "address": "1.2.3.4/40000", "linkMode": "primary", "active": true, "expired": false,
-             "isActive": true, "latencyMean": 3.14, "latencyMax": 9.0, "latencyVariance": 0.4, "packetLossRatio": 0.001,
+             "isActive": true, "latencyMean": 3.12, "latencyMax": 9.0, "latencyVariance": 0.4, "packetLossRatio": 0.001,
              "packetErrorRatio": 0.0, "availability": 0.999, "capacity": 93_400_000, "allocation": 0.47,
              "assignedFlowCount": 112, "rateSent": 5_150_000, "rateReceived": 162_500, "lastInAge": 20,
              "condition": "up", "punishmentMs": 0},
