@@ -11,7 +11,7 @@ use bond::{BasePolicy, BondSettings, ConfigProblem, Severity};
 use protocol::Address;
 use serde_json::{Map, Value, json};
 
-use overrides::{Override, merged, policy_of};
+use overrides::{Override, entry_of, merged, parameter};
 
 /// Peers with settings of their own by order of an operator.
 const MAX_OVERRIDES: usize = 1024;
@@ -130,15 +130,24 @@ impl Bonding {
                 }
             }
             Change::Set(changes) => {
-                let mut policy = policy_of(&before, peer);
-                policy.extend(changes.clone());
-                overrides.insert(peer, Override::Parameters(policy));
+                let mut entry = entry_of(&before, peer);
+                entry.extend(changes.clone());
+                overrides.insert(peer, Override::Parameters(entry));
             }
         }
         let after = merged(&self.document, &overrides);
         let (settings, problems) = BondSettings::parse(&Value::Object(after));
-        if let Some(problem) = problems.iter().find(|p| p.severity == Severity::Error) {
-            let place = format!("settings.peerSpecificBonds.{peer}.");
+        let place = format!("settings.peerSpecificBonds.{peer}.");
+        let of_order = |problem: &&ConfigProblem| {
+            let key = problem.path.strip_prefix(&place);
+            matches!((change, key), (Change::Set(changes), Some(key)) if changes.contains_key(key))
+        };
+        // Something that has no effect is a warning in a file, but no answer to an order.
+        let refusal = problems.iter().find(|problem| {
+            problem.severity == Severity::Error
+                || (of_order(problem) && problem.reason.contains("no effect"))
+        });
+        if let Some(problem) = refusal {
             let path = problem.path.strip_prefix(&place).unwrap_or(&problem.path);
             return Err(format!("{path}: {}", problem.reason));
         }
@@ -159,15 +168,20 @@ impl Bonding {
                 if new == "none" {
                     return Err("this peer is not bonded: enable its bond first".to_owned());
                 }
-                let old = policy_of(&before, peer);
-                let parts: Vec<String> = changes
+                let entry = entry_of(&before, peer);
+                let mut parts: Vec<String> = changes
                     .iter()
-                    .map(|(key, value)| match old.get(key) {
+                    .map(|(key, value)| match parameter(&before, &entry, key) {
                         Some(before) if before == value => format!("{key} is {value} already"),
                         Some(before) => format!("{key} is now {value}, was {before}"),
                         None => format!("{key} is now {value}, was the default"),
                     })
                     .collect();
+                let remarks = problems.iter().filter(of_order);
+                parts.extend(remarks.map(|problem| {
+                    let key = problem.path.strip_prefix(&place).unwrap_or(&problem.path);
+                    format!("{key} {}", problem.reason)
+                }));
                 parts.join("; ")
             }
             _ if old == new => format!("the policy is {new} already"),
@@ -220,4 +234,162 @@ fn has_error(problems: &[ConfigProblem]) -> bool {
     problems
         .iter()
         .any(|problem| problem.severity == Severity::Error)
+}
+
+#[cfg(test)]
+mod table_tests;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn loaded(settings: &Value) -> Bonding {
+        let mut bonding = Bonding::default();
+        assert_eq!(bonding.load(settings), Loaded::Changed);
+        bonding
+    }
+
+    fn peer() -> Address {
+        "a92cb526fa".parse().unwrap()
+    }
+
+    fn set(key: &str, value: Value) -> Change {
+        Change::Set(Map::from_iter([(key.to_owned(), value)]))
+    }
+
+    fn office() -> Value {
+        json!({"defaultBondingPolicy": "office",
+            "policies": {"office": {"basePolicy": "active-backup", "failoverInterval": 400}}})
+    }
+
+    #[test]
+    fn an_error_keeps_the_last_good_settings() {
+        let mut bonding = loaded(&office());
+        let good = Arc::clone(bonding.settings());
+        let broken = json!({"defaultBondingPolicy": "foo"});
+        assert_eq!(bonding.load(&broken), Loaded::Refused);
+        assert!(Arc::ptr_eq(bonding.settings(), &good));
+        assert_eq!(
+            bonding.to_json()["problems"],
+            json!([{"path": "settings.defaultBondingPolicy", "reason": "there is no policy \"foo\"", "severity": "error"}])
+        );
+        assert_eq!(bonding.load(&office()), Loaded::Unchanged);
+        assert!(bonding.problems().is_empty());
+        assert_eq!(bonding.load(&Value::Null), Loaded::Changed);
+        assert!(!bonding.settings().is_in_use());
+    }
+
+    #[test]
+    fn without_good_settings_an_error_means_no_bonding() {
+        let mut bonding = Bonding::default();
+        assert_eq!(
+            bonding.load(&json!({"defaultBondingPolicy": 7})),
+            Loaded::Refused
+        );
+        assert!(!bonding.settings().is_in_use());
+    }
+
+    #[test]
+    fn parameters_of_one_peer() {
+        let mut bonding = loaded(&office());
+        let change = set("failoverInterval", json!(500));
+        assert_eq!(
+            bonding.change(peer(), &change).unwrap(),
+            "failoverInterval is now 500, was 400"
+        );
+        assert_eq!(
+            bonding.change(peer(), &change).unwrap(),
+            "failoverInterval is 500 already"
+        );
+        let change = set("upDelay", json!(5));
+        assert_eq!(
+            bonding.change(peer(), &change).unwrap(),
+            "upDelay is now 5, was the default"
+        );
+        let policy = bonding.settings().policy_for(peer()).unwrap();
+        assert_eq!(policy.failover_interval, Duration::from_millis(500));
+        assert_eq!(policy.up_delay, Duration::from_millis(5));
+        assert_eq!(policy.name, "office");
+        let other = bonding
+            .settings()
+            .policy_for("0123456789".parse().unwrap())
+            .unwrap();
+        assert_eq!(
+            other.failover_interval,
+            Duration::from_millis(400),
+            "others are as before"
+        );
+        assert_eq!(
+            Value::Object(bonding.to_save(peer()).unwrap()),
+            json!({"peerSpecificBonds": {"a92cb526fa": {"policy": "office", "failoverInterval": 500, "upDelay": 5}}})
+        );
+        // Orders outlive a change of the file.
+        let mut file = office();
+        file["policies"]["office"]["downDelay"] = json!(9);
+        assert_eq!(bonding.load(&file), Loaded::Changed);
+        let policy = bonding.settings().policy_for(peer()).unwrap();
+        assert_eq!(policy.failover_interval, Duration::from_millis(500));
+        assert_eq!(policy.down_delay, Duration::from_millis(9));
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_is_refused_in_the_words_of_the_parser() {
+        let mut bonding = loaded(&office());
+        let before = Arc::clone(bonding.settings());
+        for (change, reason) in [
+            (
+                set("upDelay", json!(-1)),
+                "upDelay: must be an integer from 0 to 600000, is -1",
+            ),
+            (
+                set("speeed", json!(1)),
+                "speeed: is no key that is known here, and has no effect",
+            ),
+            (
+                Change::Enable(Some("foo".to_owned())),
+                "there is no policy \"foo\"; there are active-backup, broadcast, balance-rr, balance-xor, \
+                 balance-aware, office",
+            ),
+        ] {
+            assert_eq!(bonding.change(peer(), &change).unwrap_err(), reason);
+        }
+        assert!(Arc::ptr_eq(bonding.settings(), &before));
+        let change = set("failoverInterval", json!(50));
+        let text = bonding.change(peer(), &change).unwrap();
+        assert!(
+            text.contains("; failoverInterval is below 250 ms"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn one_peer_can_be_bonded_or_not() {
+        let mut bonding = loaded(&office());
+        let is_bonded = |bonding: &Bonding| bonding.settings().policy_for(peer()).is_some();
+        let text = bonding.change(peer(), &Change::Disable).unwrap();
+        assert_eq!(text, "the policy is now none, was office");
+        assert!(!is_bonded(&bonding));
+        let refused = bonding
+            .change(peer(), &set("upDelay", json!(5)))
+            .unwrap_err();
+        assert!(refused.contains("enable its bond first"), "{refused}");
+        let text = bonding.change(peer(), &Change::Enable(None)).unwrap();
+        assert_eq!(text, "the policy is now office, was none");
+        let change = Change::Enable(Some("balance-rr".to_owned()));
+        assert_eq!(
+            bonding.change(peer(), &change).unwrap(),
+            "the policy is now balance-rr, was office"
+        );
+        let mut unbonded = Bonding::default();
+        let refused = unbonded.change(peer(), &Change::Enable(None)).unwrap_err();
+        assert!(refused.contains("no policy is configured"), "{refused}");
+        let change = Change::Enable(Some("balance-xor".to_owned()));
+        assert_eq!(
+            unbonded.change(peer(), &change).unwrap(),
+            "the policy is now balance-xor, was none"
+        );
+        assert!(is_bonded(&unbonded));
+    }
 }

@@ -44,35 +44,36 @@ pub(super) fn merged(
     settings
 }
 
-/// The policy that `settings` has for a peer, as an object that names its base.
-pub(super) fn policy_of(settings: &Map<String, Value>, peer: Address) -> Map<String, Value> {
+/// The entry that `settings` has for a peer, as an object to which parameters can be added.
+pub(super) fn entry_of(settings: &Map<String, Value>, peer: Address) -> Map<String, Value> {
     let of_peer = settings
         .get(PEERS)
         .and_then(Value::as_object)
         .and_then(|peers| peers.iter().find(|(key, _)| key.parse() == Ok(peer)));
-    match of_peer.map(|(_, value)| value) {
-        Some(Value::Object(policy)) => policy.clone(),
-        Some(Value::String(name)) => named(settings, name),
-        _ => match settings.get("defaultBondingPolicy") {
-            Some(Value::String(name)) => named(settings, name),
-            _ => named(settings, BasePolicy::None.name()),
-        },
-    }
+    let name = match of_peer.map(|(_, value)| value) {
+        Some(Value::Object(entry)) => return entry.clone(),
+        Some(Value::String(name)) => name.as_str(),
+        _ => settings
+            .get("defaultBondingPolicy")
+            .and_then(Value::as_str)
+            .unwrap_or(BasePolicy::None.name()),
+    };
+    Map::from_iter([("policy".to_owned(), Value::from(name))])
 }
 
-fn named(settings: &Map<String, Value>, name: &str) -> Map<String, Value> {
-    let object = settings
+/// What `settings` says of a parameter of a peer's policy; none if it has its default.
+pub(super) fn parameter<'a>(
+    settings: &'a Map<String, Value>,
+    entry: &'a Map<String, Value>,
+    key: &str,
+) -> Option<&'a Value> {
+    let name = entry.get("policy").or_else(|| entry.get("basePolicy"));
+    let name = name.and_then(Value::as_str).unwrap_or_default();
+    let policy = settings
         .get("policies")
         .and_then(|policies| policies.get(name))
         .or_else(|| settings.get(name));
-    let mut policy = object
-        .and_then(Value::as_object)
-        .cloned()
-        .unwrap_or_default();
-    if BasePolicy::from_name(name).is_some() {
-        policy.entry("basePolicy").or_insert_with(|| name.into());
-    }
-    policy
+    entry.get(key).or_else(|| policy?.get(key))
 }
 
 #[cfg(test)]
@@ -101,23 +102,28 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_is_found_wherever_it_stands() {
+    fn a_parameter_is_found_wherever_it_stands() {
         let settings = object(json!({
             "defaultBondingPolicy": "office",
             "policies": {"office": {"basePolicy": "balance-xor", "upDelay": 7}},
             "active-backup": {"failoverInterval": 250},
-            "peerSpecificBonds": {"a92cb526fa": "active-backup", "16a03a3d03": {"basePolicy": "broadcast"}}}));
-        let of = |peer: &str| Value::Object(policy_of(&settings, peer.parse().unwrap()));
-        assert_eq!(
-            of("a92cb526fa"),
-            json!({"basePolicy": "active-backup", "failoverInterval": 250})
-        );
-        assert_eq!(of("16a03a3d03"), json!({"basePolicy": "broadcast"}));
-        assert_eq!(
-            of("0123456789"),
-            json!({"basePolicy": "balance-xor", "upDelay": 7})
-        );
-        let unbonded = policy_of(&Map::new(), "0123456789".parse().unwrap());
-        assert_eq!(unbonded["basePolicy"], "none");
+            "peerSpecificBonds": {"A92CB526FA": "active-backup",
+                "16a03a3d03": {"policy": "office", "downDelay": 3}}}));
+        for (peer, key, expected) in [
+            ("a92cb526fa", "failoverInterval", Some(json!(250))),
+            ("a92cb526fa", "upDelay", None),
+            ("16a03a3d03", "upDelay", Some(json!(7))),
+            ("16a03a3d03", "downDelay", Some(json!(3))),
+            ("0123456789", "upDelay", Some(json!(7))),
+        ] {
+            let entry = entry_of(&settings, peer.parse().unwrap());
+            assert_eq!(
+                parameter(&settings, &entry, key).cloned(),
+                expected,
+                "{peer} {key}"
+            );
+        }
+        let unbonded = entry_of(&Map::new(), "0123456789".parse().unwrap());
+        assert_eq!(Value::Object(unbonded), json!({"policy": "none"}));
     }
 }
