@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use bond::config::{LinkMode, LinkSelectMethod, LinkSettings};
 use bond::{BasePolicy, BondSettings, EventKind, LinkEvent, Plan, PolicySettings};
-use node::io::{Command, Event, Input, LinkId};
+use node::io::{Command, Event, Input, LinkId, Sample};
 use node::snapshot::PeerEntry;
 use node::testing::{Conditions, Net};
 use protocol::world::{World, WorldKind};
-use protocol::{SecretIdentity, Verb};
+use protocol::{PacketId, SecretIdentity, Verb};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -452,6 +452,47 @@ fn broadcast_sends_on_every_path_and_delivers_once() {
         BTreeMap::from([(1, 20), (2, 20), (3, 20)])
     );
     assert_eq!(net.nodes[B].received(Verb::Frame) - received, 20);
+}
+
+#[test]
+fn what_workers_saw_reaches_the_bond() {
+    let mut net = two(17, [Some(policy(BasePolicy::BalanceXor)), None]);
+    let reports = |net: &Net| net.nodes[B].received(Verb::QosMeasurement);
+    // Nothing but probes for a while, so that all reports are sent.
+    net.run_for(20 * SECOND);
+    let (peer, now, before) = (net.nodes[B].address(), net.now(), reports(&net));
+    let shown = entry(&net, A, B);
+    let paths: Vec<_> = shown.paths.iter().map(|p| p.key).collect();
+    let activity = Arc::clone(&shown.paths[0].activity);
+    let remote = paths[0].remote;
+    assert!(shown.duplicates.is_none());
+    let sample = |path: usize, id| Sample {
+        peer,
+        path: paths[path],
+        packet: PacketId(id),
+        at: now,
+        sent: false,
+    };
+    net.handle(A, Input::Samples(&[sample(0, 11), sample(1, 13)]));
+    activity.packets_sent.add(5);
+    activity.bytes_sent.add(5000);
+    activity.packets_received.add(3);
+    activity.bytes_received.add(3000);
+    activity.authentic.set(now);
+    let total = |net: &Net| {
+        let bonds = net.nodes[A].node.bonds(net.now());
+        let mut statuses = bonds[0].paths.iter();
+        statuses.find(|p| p.remote == remote).unwrap().bytes
+    };
+    let (sent, received) = total(&net);
+    net.run_for(2 * SECOND);
+    assert!(reports(&net) >= before + 2);
+    let (sent_now, received_now) = total(&net);
+    assert_eq!((sent_now - sent, received_now - received), (5000, 3000));
+    // The same packet on another path: this peer sends copies.
+    net.handle(A, Input::Samples(&[sample(1, 11)]));
+    net.run_for(TICK);
+    assert!(entry(&net, A, B).duplicates.is_some());
 }
 
 #[test]

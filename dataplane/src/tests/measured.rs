@@ -80,12 +80,8 @@ fn both_sides_sample_the_same_odd_packets_and_count_all() {
         side.work();
         assert_eq!(side.core.measurements.patience(), None);
     }
-    for (side, is_sender, activity) in
-        [(&mut a, true, 0), (&mut b, false, 0)].map(|(side, is_sender, index)| {
-            let activity = Arc::clone(&side.knowledge.paths[index].activity);
-            (side, is_sender, activity)
-        })
-    {
+    for (side, is_sender) in [(&mut a, true), (&mut b, false)] {
+        let activity = Arc::clone(&side.knowledge.paths[0].activity);
         let samples = samples(side);
         let ids: Vec<PacketId> = samples.iter().map(|s| s.packet).collect();
         assert_eq!(ids, odd);

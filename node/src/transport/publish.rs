@@ -129,7 +129,11 @@ impl Transport {
         self.peers
             .values()
             .map(|peer| {
-                let preferred = peer.best_path(now, &self.paths, false);
+                let keys: Vec<PathKey> = peer.paths.iter().map(|p| p.key).collect();
+                let preferred = match self.bonded_plan(peer.address(), &keys) {
+                    Some(Plan::Single(index)) => Some(usize::from(index)),
+                    _ => peer.best_path(now, &self.paths, false),
+                };
                 let paths = peer
                     .paths
                     .iter()
