@@ -1,5 +1,7 @@
 //! Mixed with the reference implementation: `ZEROTIER_ONE=/path/to/zerotier-one cargo test -p tests --test interop -- --ignored`.
 
+mod conformance;
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
             mixed(place, pick(4), pick(2), [pick(1), reference.to_owned()])
         }));
     }
+    scenarios.extend(conformance::scenarios(reference.as_deref()));
     let (theirs, ours) = (reference.clone(), reference);
     scenarios.push(Scenario::new(
         "member_home_is_taken_over_and_given_back",
