@@ -72,6 +72,9 @@ pub(crate) const GRANULARITY: Duration = ms(60);
 pub(crate) const BOND_GRANULARITY: Duration = ms(1);
 /// Accepted QOS_MEASUREMENT per path. 1.14.1 sends one as soon as it has 140 records, looking each 60 ms.
 pub(crate) const QOS_GATE: Duration = ms(10);
+/// How long an accepted QOS_MEASUREMENT waits: workers tell of what they sent up to 100 ms late, and what the peer reports
+/// before that would seem unknown now and lost later.
+pub(crate) const QOS_SETTLE: Duration = ms(200);
 /// Our QOS_MEASUREMENT per path for a peer with which we have no bond.
 pub(crate) const QOS_REPORT: Duration = ms(2_000);
 /// How long a peer that sent QOS_MEASUREMENT is taken to have a bond.

@@ -496,6 +496,48 @@ fn what_workers_saw_reaches_the_bond() {
 }
 
 #[test]
+fn reports_that_overtake_a_worker_are_no_loss() {
+    let mut net = two(18, [Some(policy(BasePolicy::BalanceXor)), None]);
+    net.run_for(5 * SECOND);
+    let (a, b) = (net.nodes[A].address(), net.nodes[B].address());
+    let there = entry(&net, A, B).paths[0].key;
+    let local = net.nodes[A]
+        .links
+        .iter()
+        .find(|l| l.id == there.link)
+        .unwrap()
+        .local;
+    let back = entry(&net, B, A)
+        .paths
+        .iter()
+        .find(|p| p.key.remote == local);
+    let back = back.unwrap().key;
+    for round in 0..10 {
+        let ids = (0..20).map(|n| PacketId(2 * (round * 100 + n) + 1));
+        let at = net.now();
+        let samples = |peer, path, sent| -> Vec<Sample> {
+            let sample = |packet| Sample {
+                peer,
+                path,
+                packet,
+                at,
+                sent,
+            };
+            ids.clone().map(sample).collect()
+        };
+        // B tells at once, A's worker only after the report.
+        net.handle(B, Input::Samples(&samples(a, back, false)));
+        net.run_for(Duration::from_millis(100));
+        net.handle(A, Input::Samples(&samples(b, there, true)));
+        net.run_for(3 * SECOND);
+    }
+    let bonds = net.nodes[A].node.bonds(net.now());
+    for path in &bonds[0].paths {
+        assert!(path.loss < 0.001, "{path:?}");
+    }
+}
+
+#[test]
 fn settings_change_and_end_a_bond() {
     let mut net = two(14, [Some(policy(BasePolicy::ActiveBackup)), None]);
     net.command(A, settings(policy(BasePolicy::BalanceXor)));

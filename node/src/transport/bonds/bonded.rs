@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bond::{Bond, Cursor, PathId, PolicySettings, QosLedger};
+use protocol::verb::QosRecord;
 use protocol::{Instant, PacketId};
 
 use crate::io::PathKey;
@@ -47,6 +48,8 @@ pub(super) struct BondedPath {
     pub(super) ledger: QosLedger,
     pub(super) activity: Arc<PathActivity>,
     pub(super) last_qos: Option<Instant>,
+    /// The peer's reports that wait, with their times of arrival; [`timers::QOS_GATE`] bounds them.
+    pub(super) reports: VecDeque<(Instant, Vec<QosRecord>)>,
     /// What of the workers' numbers was told to the bond.
     pub(super) told: Told,
 }
@@ -96,6 +99,7 @@ impl Bonded {
                 ledger,
                 activity,
                 last_qos: None,
+                reports: VecDeque::new(),
                 told,
             },
         );

@@ -283,10 +283,7 @@ impl Transport {
             return;
         }
         path.last_qos = Some(now);
-        let samples = path.ledger.handle_report(&decode_qos(packet.payload), now);
-        if let Some(bond) = &mut bonded.bond {
-            bond.handle_qos_report(path.id, &samples, now);
-        }
+        path.reports.push_back((now, decode_qos(packet.payload)));
     }
 
     /// This packet is a probe of a bond with the peer, not answered yet.

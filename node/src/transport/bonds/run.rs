@@ -28,6 +28,21 @@ fn due_turn(bonded: &Bonded, now: Instant) -> bool {
     bonded.answering_since.is_some() && due(bonded.answering_since, now, timers::QOS_TURN)
 }
 
+/// Compares the peer's reports, once they have waited, with what was sent.
+fn settle_reports(now: Instant, bonded: &mut Bonded) {
+    for path in bonded.paths.values_mut() {
+        while let Some((arrived, records)) = path
+            .reports
+            .pop_front_if(|(at, _)| *at + timers::QOS_SETTLE <= now)
+        {
+            let samples = path.ledger.handle_report(&records, arrived);
+            if let Some(bond) = &mut bonded.bond {
+                bond.handle_qos_report(path.id, &samples, now);
+            }
+        }
+    }
+}
+
 impl Transport {
     /// Looks after every bond about which there is news, or whose time has come.
     pub(crate) fn run_bonds(&mut self, now: Instant) {
@@ -74,6 +89,7 @@ impl Transport {
         if bonded.is_measured() {
             self.sync_paths(now, peer, &mut bonded);
         }
+        settle_reports(now, &mut bonded);
         self.drain_bond(now, peer, &mut bonded);
         self.report_measurements(now, peer, &mut bonded);
         if let Some(at) = bonded.deadline {
@@ -244,7 +260,8 @@ impl Transport {
                 }
                 self.send_on_path(now, peer, *key, Verb::QosMeasurement, &payload, false);
             }
-            if let Some(at) = path.ledger.next_report(now) {
+            let settled = path.reports.front().map(|(at, _)| *at + timers::QOS_SETTLE);
+            for at in path.ledger.next_report(now).into_iter().chain(settled) {
                 let at = at.max(now + timers::BOND_GRANULARITY);
                 next = Some(next.map_or(at, |next| next.min(at)));
             }
