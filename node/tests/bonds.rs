@@ -512,24 +512,23 @@ fn reports_that_overtake_a_worker_are_no_loss() {
         .iter()
         .find(|p| p.key.remote == local);
     let back = back.unwrap().key;
-    for round in 0..10 {
-        let ids = (0..20).map(|n| PacketId(2 * (round * 100 + n) + 1));
-        let at = net.now();
-        let samples = |peer, path, sent| -> Vec<Sample> {
-            let sample = |packet| Sample {
-                peer,
-                path,
-                packet,
-                at,
-                sent,
-            };
-            ids.clone().map(sample).collect()
-        };
-        // B tells at once, A's worker only after the report.
-        net.handle(B, Input::Samples(&samples(a, back, false)));
-        net.run_for(Duration::from_millis(100));
-        net.handle(A, Input::Samples(&samples(b, there, true)));
-        net.run_for(3 * SECOND);
+    let sample = |peer, path, sent, at, n: u64| Sample {
+        peer,
+        path,
+        packet: PacketId(2 * n + 1),
+        at,
+        sent,
+    };
+    // B hears of each packet at once, A only 80 ms later.
+    let mut sent = Vec::new();
+    for n in 0..500 {
+        let now = net.now();
+        net.handle(B, Input::Samples(&[sample(a, back, false, now, n)]));
+        sent.push(sample(b, there, true, now, n));
+        if let Some(late) = sent.iter().nth_back(2) {
+            net.handle(A, Input::Samples(&[*late]));
+        }
+        net.run_for(Duration::from_millis(40));
     }
     let bonds = net.nodes[A].node.bonds(net.now());
     for path in &bonds[0].paths {
