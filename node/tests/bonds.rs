@@ -488,7 +488,9 @@ fn what_workers_saw_reaches_the_bond() {
     net.run_for(2 * SECOND);
     assert!(reports(&net) >= before + 2);
     let (sent_now, received_now) = total(&net);
-    assert_eq!((sent_now - sent, received_now - received), (5000, 3000));
+    assert_eq!(sent_now - sent, 5000);
+    // Answers to probes came besides.
+    assert!((3000..3500).contains(&(received_now - received)));
     // The same packet on another path: this peer sends copies.
     net.handle(A, Input::Samples(&[sample(1, 11)]));
     net.run_for(TICK);

@@ -170,8 +170,7 @@ impl Transport {
             path.ledger.handle_received(packet.id, now);
         }
         if let Some(bond) = &mut bonded.bond {
-            let (packets, bytes) = traffic(packet.verb, packet.payload.len());
-            bond.handle_received(path.id, packets, bytes, now);
+            bond.handle_received(path.id, 1, packet.payload.len() as u64, now);
         }
         self.bonds.touched.insert(packet.source);
     }
@@ -198,11 +197,11 @@ impl Transport {
         ) {
             path.ledger.handle_sent(id, now);
         }
-        let (packets, bytes) = traffic(verb, length);
+        // Heartbeats, probes and their answers are no traffic: else two bonds would keep each other awake for ever.
         if let Some(bond) = &mut bonded.bond
-            && packets > 0
+            && is_nontrivial(verb)
         {
-            bond.handle_sent(path.id, packets, bytes, now);
+            bond.handle_sent(path.id, 1, length as u64, now);
             self.bonds.touched.insert(peer);
         }
     }
@@ -345,15 +344,5 @@ impl Transport {
     /// When a bond wants to be looked after.
     pub(crate) fn next_bond_deadline(&self) -> Option<Instant> {
         self.bonds.schedule.first().map(|(at, _)| *at)
-    }
-}
-
-/// Packets and bytes as a bond counts them. Heartbeats, probes and their answers are no traffic: else two bonds would
-/// keep each other awake for ever.
-fn traffic(verb: Verb, bytes: usize) -> (u64, u64) {
-    if is_nontrivial(verb) {
-        (1, bytes as u64)
-    } else {
-        (0, 0)
     }
 }

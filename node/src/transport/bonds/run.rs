@@ -190,10 +190,9 @@ impl Transport {
         for path in bonded.paths.values_mut() {
             let seen = Told::read(&path.activity);
             let told = std::mem::replace(&mut path.told, seen);
-            if let Some(at) = seen.authentic
-                && (seen.authentic > told.authentic
-                    || seen.packets_received > told.packets_received)
-            {
+            // What workers handed over was told when it came.
+            if seen.packets_received > told.packets_received {
+                let at = seen.authentic.unwrap_or(now);
                 let packets = seen.packets_received - told.packets_received;
                 let bytes = seen.bytes_received - told.bytes_received;
                 bond.handle_received(path.id, packets, bytes, at.min(now));
