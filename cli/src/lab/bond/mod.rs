@@ -146,7 +146,8 @@ pub(super) fn run(arguments: &[String]) -> i32 {
 fn enter_and_compare(arguments: &Arguments) -> io::Result<i32> {
     check_tap_device()?;
     if arguments.rate > 0 {
-        shaping::check_tool()?;
+        shaping::check_tool()
+            .map_err(|error| io::Error::new(error.kind(), format!("{error} (--rate 0)")))?;
     }
     if arguments.declare_capacities && arguments.rate == 0 {
         return Err(io::Error::other(
