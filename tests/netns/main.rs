@@ -2,6 +2,7 @@
 
 mod adversity;
 mod bad_input;
+mod bonding;
 mod lifecycle;
 mod local_conf;
 
@@ -15,6 +16,7 @@ fn main() -> ExitCode {
         .chain(bad_input::scenarios())
         .chain(adversity::scenarios())
         .chain(local_conf::scenarios())
+        .chain(bonding::scenarios())
         .collect();
     runner::run(&scenarios, None)
 }

@@ -34,6 +34,7 @@ impl Control {
 
     /// Takes the bonding settings of local.conf: errors keep the last good ones in force.
     pub(super) async fn load_bonding(&mut self) {
+        let was_in_use = self.bonding.settings().is_in_use();
         let loaded = self.bonding.load(self.conf.settings_object());
         for problem in self.bonding.problems() {
             match problem.severity {
@@ -46,6 +47,9 @@ impl Control {
             Loaded::Unchanged => {}
             Loaded::Changed => {
                 self.bonding_changed().await;
+                if !was_in_use && !self.bonding.settings().is_in_use() {
+                    return;
+                }
                 let policy = &self.bonding.settings().default_policy.name;
                 let text = format!("Bonding settings applied, the default policy is {policy}");
                 tracing::info!("{text}");
