@@ -1,5 +1,6 @@
 //! Mixed with the reference implementation: `ZEROTIER_ONE=/path/to/zerotier-one cargo test -p tests --test interop -- --ignored`.
 
+mod bonds;
 mod conformance;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             mixed(place, pick(4), pick(2), [pick(1), reference.to_owned()])
         }));
     }
+    scenarios.extend(bonds::scenarios(reference.as_deref()));
     scenarios.extend(conformance::scenarios(reference.as_deref()));
     let (theirs, ours) = (reference.clone(), reference);
     scenarios.push(Scenario::new(
