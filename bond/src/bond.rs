@@ -27,6 +27,10 @@ pub const MAX_PATHS: usize = 64;
 pub enum Output {
     /// Send an ECHO on this path, then call [`Bond::handle_probe_sent`].
     Probe(PathId),
+    /// Tell the peer now, over every path that works, what arrived from it. Only asked for towards peers of our kind, at most
+    /// every 20 ms: a path on which packets flowed has fallen silent, and the peer may be looking at the same failure from the
+    /// other side.
+    Report,
     /// Use this plan from now on. [`Plan::Unreachable`]: no path of the bond works; choose as without a bond.
     PlanChanged(Plan<PathId>),
     /// Tell the operator.
@@ -59,6 +63,10 @@ pub struct DeliveryReport {
     pub interval: Duration,
     /// When the latest of them was sent, by our clock.
     pub latest_sent: Instant,
+    /// Packets that left after that one, early enough that they should have arrived and been reported by now.
+    pub unreported: u32,
+    /// When the first of those left; `None` if there is none.
+    pub oldest_unreported: Option<Instant>,
 }
 
 /// What is known of the peer.
@@ -75,6 +83,8 @@ const RECENT_TRAFFIC: Duration = Duration::from_secs(30);
 /// Time between evaluations that nothing else asks for, with traffic and without.
 const TICK: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_secs(30);
+/// Time between reports out of turn.
+const REPORT_GATE: Duration = Duration::from_millis(20);
 /// Events per second; further ones are counted only.
 const EVENTS_PER_SECOND: u32 = 10;
 /// Errors of sending that mean that the link is gone, on Linux: no device, address, network or route.
@@ -107,6 +117,8 @@ pub struct Bond {
     /// Something happened that may change the plan.
     is_dirty: bool,
     due: Instant,
+    /// When the peer was last told what arrived from it, out of turn.
+    last_report: Option<Instant>,
     /// The second in which events were told, how many, and how many were not.
     told: (u64, u32, u32),
     seed: u64,
@@ -141,6 +153,7 @@ impl Bond {
             outputs: VecDeque::new(),
             is_dirty: true,
             due: now,
+            last_report: None,
             told: (0, 0, 0),
             seed,
         };
@@ -306,7 +319,9 @@ impl Bond {
                 report.interval,
                 now,
             );
-            report.packets > 0 && member.prove(report.latest_sent, now)
+            let revived = report.packets > 0 && member.prove(report.latest_sent, now);
+            member.handle_unreported(report.unreported, report.oldest_unreported, now);
+            revived
         });
     }
 
@@ -443,6 +458,14 @@ impl Bond {
             }
         }
         self.is_dirty = true;
+    }
+
+    /// Asks for a report to the peer, unless one has just been asked for.
+    pub(crate) fn request_report(&mut self, now: Instant) {
+        if self.last_report.is_none_or(|last| last + REPORT_GATE <= now) {
+            self.last_report = Some(now);
+            self.request(Output::Report);
+        }
     }
 
     pub(crate) fn mark_dirty(&mut self) {

@@ -30,11 +30,17 @@ impl Bond {
         let around = self.surroundings(now);
         let mut events = Vec::new();
         let mut probes = Vec::new();
+        let mut is_silent = false;
         for (id, member) in &mut self.members {
+            let had_doubt = member.life.doubt.is_some();
             if member.advance(&around, &self.settings, &mut events, now) {
                 probes.push(*id);
             }
             member.update_fitness(&mut events, now);
+            is_silent |= !had_doubt && member.life.doubt.is_some();
+        }
+        if is_silent && !self.traits.is_stock {
+            self.request_report(now);
         }
         let views = self.views(now);
         self.overflows = overflows(&views, self.overflows);

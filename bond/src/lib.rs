@@ -29,6 +29,7 @@
 //!         Output::Timeout(at) => break at,
 //!         Output::PlanChanged(_plan) => { /* publish it to the workers: plan.map(|id| index) */ }
 //!         Output::Probe(_path) => { /* send an ECHO there, then bond.handle_probe_sent(path, packet_id, now) */ }
+//!         Output::Report => { /* tell the peer what arrived from it */ }
 //!         Output::Event(_event) => { /* tell the operator */ }
 //!     }
 //! };

@@ -24,6 +24,9 @@ const SOFT_ERRORS: f64 = 0.05;
 /// A limit must be exceeded this long.
 const LOSS_DWELL: Duration = Duration::from_secs(1);
 const DWELL: Duration = Duration::from_secs(2);
+/// So many packets in a row that the peer did not get, the first of them this long ago, are no chance.
+const UNREPORTED: u32 = 3;
+const UNREPORTED_FOR: Duration = Duration::from_millis(60);
 /// After this long without enough to judge by, an avoided path gets another chance.
 const AVOID_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -134,6 +137,30 @@ impl Member {
             self.detection = None;
         }
         revived
+    }
+
+    /// The peer reports that it did not get the latest `packets` packets, the first of which left at `oldest`. Unless
+    /// something that left later arrived, our direction is in doubt.
+    pub(crate) fn handle_unreported(
+        &mut self,
+        packets: u32,
+        oldest: Option<Instant>,
+        now: Instant,
+    ) {
+        let Some(oldest) = oldest else {
+            return;
+        };
+        let is_refuted = self.life.last_proof.is_some_and(|proof| proof >= oldest);
+        if packets < UNREPORTED
+            || oldest + UNREPORTED_FOR > now
+            || is_refuted
+            || self.life.phase != Phase::Up
+            || self.life.doubt.is_some()
+        {
+            return;
+        }
+        self.life.doubt(now);
+        self.prober.hurry();
     }
 
     /// The path is down. True if it was not.

@@ -184,6 +184,7 @@ impl World {
                     return;
                 }
                 Output::Event(event) => self.events.push(event),
+                Output::Report => {}
                 Output::PlanChanged(plan) => self.plans.push((self.now, plan)),
                 Output::Probe(id) => {
                     self.token += 1;
@@ -247,6 +248,8 @@ impl World {
                 lost: lost + ((bytes - fits) / 1000) as u32,
                 interval,
                 latest_sent: now - wire.delay,
+                unreported: 0,
+                oldest_unreported: None,
             };
             self.bond.handle_delivery_report(*id, &report, now);
         }

@@ -213,6 +213,8 @@ impl Transport {
             match bond.poll(now) {
                 Output::Probe(path) => self.probe(now, peer, bonded, path),
                 Output::PlanChanged(_) => self.show_peer(peer),
+                // Peers of our kind are not told from others yet, and only they understand it.
+                Output::Report => {}
                 Output::Event(event) => self.event(Event::Bond {
                     peer,
                     event: Box::new(event),
