@@ -462,7 +462,10 @@ impl Bond {
 
     /// Asks for a report to the peer, unless one has just been asked for.
     pub(crate) fn request_report(&mut self, now: Instant) {
-        if self.last_report.is_none_or(|last| last + REPORT_GATE <= now) {
+        if self
+            .last_report
+            .is_none_or(|last| last + REPORT_GATE <= now)
+        {
             self.last_report = Some(now);
             self.request(Output::Report);
         }
