@@ -388,6 +388,11 @@ impl Bond {
         &self.plan
     }
 
+    /// The limit of a UDP payload on this path in bytes, if its link's settings declare one.
+    pub fn declared_mtu(&self, path: PathId) -> Option<u16> {
+        self.members.get(&path)?.rule.mtu
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> &Arc<PolicySettings> {
         &self.settings

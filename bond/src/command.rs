@@ -10,7 +10,6 @@ use crate::bond::Bond;
 use crate::config::{BasePolicy, LinkMode, LinkSettings, PolicySettings};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Cause;
-use crate::link_name;
 use crate::member::Member;
 use crate::plan::Plan;
 use crate::policy::active_backup::Active;
@@ -100,7 +99,7 @@ impl Bond {
             Some(name) => self.queue.iter().find(|id| {
                 self.members
                     .get(id)
-                    .is_some_and(|member| link_name::matches(name, &member.info.interface))
+                    .is_some_and(|member| member.info.is_on(name))
             }),
         };
         let Some(next) = next.copied() else {
@@ -207,10 +206,7 @@ impl Bond {
             None if !has_path => return Err(format!("there is no link {name}")),
             None if enabled => return Err(format!("{name} is {verb} already")),
             None => {
-                let sample = self
-                    .members
-                    .values()
-                    .find(|member| link_name::matches(name, &member.info.interface));
+                let sample = self.members.values().find(|member| member.info.is_on(name));
                 // What a pattern says of it stays so when it is enabled again.
                 let inherited = sample
                     .and_then(|member| crate::rule::find(&member.info, &self.links))
@@ -229,9 +225,7 @@ impl Bond {
     }
 
     fn has_path(&self, name: &str) -> bool {
-        self.members
-            .values()
-            .any(|member| link_name::matches(name, &member.info.interface))
+        self.members.values().any(|member| member.info.is_on(name))
     }
 
     fn each_path(
@@ -241,7 +235,7 @@ impl Bond {
     ) -> Result<usize, String> {
         let mut count = 0;
         for member in self.members.values_mut() {
-            if link_name::matches(name, &member.info.interface) {
+            if member.info.is_on(name) {
                 change(member);
                 count += 1;
             }

@@ -37,6 +37,12 @@ pub fn is_pattern(name: &str) -> bool {
     name.contains(['*', '?'])
 }
 
+/// Whether `name`, as written in a configuration or an order, means the interface `interface` with the hardware address
+/// `mac`, if it has one.
+pub fn means(name: &str, interface: &str, mac: Option<MacAddress>) -> bool {
+    matches(name, interface) || mac.is_some_and(|mac| is_address_of(name, mac))
+}
+
 /// Whether `name` is the hardware address `mac`, written with colons.
 pub fn is_address_of(name: &str, mac: MacAddress) -> bool {
     let bytes: Vec<Option<u8>> = name
@@ -81,5 +87,7 @@ mod tests {
         assert!(is_address_of("02:00:00:AB:cd:ef", mac));
         assert!(!is_address_of("02:00:00:ab:cd", mac));
         assert!(!is_address_of("eth0", mac));
+        assert!(means("02:00:00:ab:cd:ef", "eth0", Some(mac)) && means("eth?", "eth0", None));
+        assert!(!means("02:00:00:ab:cd:ef", "eth0", None));
     }
 }

@@ -453,6 +453,7 @@ impl Member {
         View {
             id: self.info.id,
             link: self.info.interface.clone(),
+            hardware_address: self.info.interface_mac,
             destination: self.info.remote.ip().to_canonical().to_string(),
             mode: self.rule.mode,
             fitness: self.fitness,

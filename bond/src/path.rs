@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 
 use protocol::MacAddress;
 
+use crate::link_name;
+
 /// A path's name within its bond, given by whoever adds it; never reused for another path of the same bond.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct PathId(pub u32);
@@ -26,6 +28,13 @@ pub struct PathInfo {
     pub link_up: bool,
     /// An authentic answer to something we sent came over it just now, so both directions work.
     pub confirmed: bool,
+}
+
+impl PathInfo {
+    /// Whether `name`, an interface's name, a pattern or a hardware address, means this path's link.
+    pub fn is_on(&self, name: &str) -> bool {
+        link_name::means(name, &self.interface, self.interface_mac)
+    }
 }
 
 /// `v1ab/11.100.1.21/9997`: interface, remote address, remote port.

@@ -23,6 +23,8 @@ pub(crate) struct Rule {
     pub(crate) speed: Option<Speed>,
     pub(crate) allocation: Option<f64>,
     pub(crate) is_metered: bool,
+    /// Limit of a UDP payload in bytes, if declared.
+    pub(crate) mtu: Option<u16>,
 }
 
 impl Rule {
@@ -53,6 +55,7 @@ impl Rule {
             speed: None,
             allocation: None,
             is_metered: false,
+            mtu: None,
         };
         let Some(link) = entry else {
             if is_restricted {
@@ -89,6 +92,7 @@ impl Rule {
         rule.speed = link.speed_up;
         rule.allocation = link.allocation;
         rule.is_metered = link.cost > 0;
+        rule.mtu = link.mtu;
         rule
     }
 }

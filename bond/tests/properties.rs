@@ -51,6 +51,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
             move |(fitness, mode, declared, allocation, link, quality, preferred, measured)| View {
                 id: PathId(id),
                 link: format!("wan{link}"),
+                hardware_address: None,
                 destination: format!("10.0.0.{}", id % 3),
                 mode,
                 fitness,

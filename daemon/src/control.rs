@@ -7,7 +7,7 @@ mod periodic;
 mod sleep_watch;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -101,8 +101,6 @@ pub struct Control {
     events: Arc<EventLog>,
     /// What the node was last told of interfaces: usable or not.
     told_links: BTreeMap<String, bool>,
-    /// Packet sizes that an operator ordered.
-    mtu_orders: BTreeMap<IpAddr, u16>,
     /// Networks whose devices have to be looked at.
     dirty_ports: BTreeSet<NetworkId>,
     /// When the node wants to be ticked.
@@ -139,7 +137,6 @@ impl Control {
             presence: Presence::default(),
             events: parts.events,
             told_links: BTreeMap::new(),
-            mtu_orders: BTreeMap::new(),
             dirty_ports: BTreeSet::new(),
             deadline: now,
             online: false,
@@ -472,7 +469,6 @@ impl Control {
     fn core_config(&self) -> Config {
         let mut config = self.conf.core.clone();
         config.has_controller = true;
-        config.physical.extend(self.mtu_networks());
         config
     }
 

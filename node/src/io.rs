@@ -27,6 +27,8 @@ pub struct Link {
     pub local: SocketAddr,
     /// Interface name, empty for the wildcard.
     pub interface: String,
+    /// Hardware address of the interface, if it has one.
+    pub hardware_address: Option<MacAddress>,
 }
 
 /// A path: one of our links and a remote address.
@@ -207,6 +209,15 @@ pub enum Command {
     },
     /// `settings` of local.conf: which peers are bonded, and how. Roots never are.
     SetBonding(Arc<BondSettings>),
+    /// An operator limits packets on paths from this interface to this address, until the process ends.
+    SetPathMtu {
+        /// Name as in [`Link::interface`].
+        interface: String,
+        /// The peer's address.
+        remote: IpAddr,
+        /// UDP payload limit in bytes.
+        mtu: u16,
+    },
     /// What the operating system says of an interface: carrier and address are there, or one of them is gone.
     LinkState {
         /// Name as in [`Link::interface`].

@@ -48,6 +48,10 @@ pub const MAX_MAPPED_ADDRESSES: usize = 32;
 pub const MAX_MEASURED_PEERS: usize = 1_024;
 /// Endpoints of a bonded peer that are tried again when a link appears.
 pub const MAX_LOST_ENDPOINTS: usize = 16;
+/// Packet sizes that operators may order, each for one interface and one address of a peer.
+pub const MAX_MTU_ORDERS: usize = 256;
+/// Shortest UDP payload limit of a path: below it fragments would be more header than packet.
+pub const MIN_PATH_MTU: u16 = 128;
 /// Probes of one bond that may still be answered; 64 paths with 8 each.
 pub const MAX_PROBES: usize = 512;
 /// Sampled packets of one peer among which repeats are looked for.

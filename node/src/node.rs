@@ -205,6 +205,11 @@ impl Node {
             } => self.transport.load_peer(now, identity, endpoints),
             Command::Configure(config) => self.transport.configure(*config),
             Command::SetBonding(settings) => self.transport.set_bonding(settings),
+            Command::SetPathMtu {
+                interface,
+                remote,
+                mtu,
+            } => self.transport.set_path_mtu(interface, remote, mtu),
             Command::LinkState { interface, event } => {
                 self.transport.note_link_state(now, &interface, event);
             }

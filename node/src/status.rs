@@ -111,6 +111,8 @@ pub struct PathStatus {
     pub alive: bool,
     pub preferred: bool,
     pub trusted_path_id: u64,
+    /// UDP payload limit in bytes.
+    pub mtu: u16,
     pub latency: Option<u32>,
 }
 

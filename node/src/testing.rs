@@ -211,6 +211,7 @@ impl Net {
                     id,
                     local: *local,
                     interface: format!("sim{index}"),
+                    hardware_address: None,
                 }
             })
             .collect()

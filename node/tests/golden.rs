@@ -64,6 +64,7 @@ impl Bench {
             id: LINK,
             local: at(local),
             interface: "eth0".into(),
+            hardware_address: None,
         };
         bench.give(Input::Command(Command::SetLinks(vec![link])));
         bench

@@ -13,6 +13,8 @@ pub mod slots;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use protocol::MacAddress;
+
 use crate::config::{LinkMode, Speed};
 use crate::path::PathId;
 
@@ -40,6 +42,8 @@ pub struct View {
     pub id: PathId,
     /// Its interface.
     pub link: String,
+    /// Its hardware address, if it has one.
+    pub hardware_address: Option<MacAddress>,
     /// What distinguishes paths of one link that are worth using side by side: the remote IP address.
     pub destination: String,
     /// What the link is for.
@@ -139,6 +143,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
     View {
         id: PathId(id),
         link: link.to_owned(),
+        hardware_address: None,
         destination: "10.0.0.1".to_owned(),
         mode: LinkMode::Primary,
         fitness: Fitness::Fit,

@@ -50,7 +50,7 @@ fn chain(views: &[View], active: Option<&View>) -> Vec<String> {
         }
         for view in views
             .iter()
-            .filter(|view| link_name::matches(&name, &view.link))
+            .filter(|view| link_name::means(&name, &view.link, view.hardware_address))
         {
             if !chain.contains(&view.link) {
                 chain.push(view.link.clone());

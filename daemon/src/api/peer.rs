@@ -81,6 +81,7 @@ mod tests {
                 alive: true,
                 preferred: true,
                 trusted_path_id: 0,
+                mtu: 1432,
                 latency: Some(22),
             }],
         };

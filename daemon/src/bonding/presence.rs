@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bond::BondSettings;
+use bond::link_name::means;
+use protocol::MacAddress;
 
 /// An interface of the machine, as far as names of links concern it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Present {
     /// Its name.
     pub name: String,
-    /// Its hardware address in lower case with colons, empty if it has none.
-    pub hardware_address: String,
+    /// Its hardware address, if it has one.
+    pub hardware_address: Option<MacAddress>,
 }
 
 /// Remembers which links were missing.
@@ -42,7 +44,9 @@ impl Presence {
         self.missing
             .retain(|name| wanted.contains_key(name.as_str()));
         for (link, policy) in wanted {
-            let there = interfaces.iter().any(|interface| names(link, interface));
+            let there = interfaces
+                .iter()
+                .any(|interface| means(link, &interface.name, interface.hardware_address));
             let entry = (link.to_owned(), policy.to_owned());
             if there && self.missing.remove(link) {
                 news.found.push(entry);
@@ -57,13 +61,6 @@ impl Presence {
     pub const fn missing(&self) -> &BTreeSet<String> {
         &self.missing
     }
-}
-
-/// Does this link name mean this interface?
-fn names(link: &str, interface: &Present) -> bool {
-    bond::link_name::matches(link, &interface.name)
-        || (!interface.hardware_address.is_empty()
-            && link.eq_ignore_ascii_case(&interface.hardware_address))
 }
 
 #[cfg(test)]
@@ -85,17 +82,18 @@ mod tests {
             default_policy: Arc::new(policy),
             ..BondSettings::default()
         };
-        let interface = |name: &str, mac: &str| Present {
+        let interface = |name: &str, hardware_address| Present {
             name: name.to_owned(),
-            hardware_address: mac.to_owned(),
+            hardware_address,
         };
-        let mut present = vec![interface("eth0", ""), interface("lan", "02:00:00:00:00:07")];
+        let mac = MacAddress([2, 0, 0, 0, 0, 7]);
+        let mut present = vec![interface("eth0", None), interface("lan", Some(mac))];
         let mut presence = Presence::default();
         let entry = vec![("wan9".to_owned(), "office".to_owned())];
         let news = presence.update(&settings, &present);
         assert_eq!((news.missing, news.found), (entry.clone(), vec![]));
         assert_eq!(presence.update(&settings, &present), News::default());
-        present.push(interface("wan9", ""));
+        present.push(interface("wan9", None));
         assert_eq!(presence.update(&settings, &present).found, entry);
         assert!(presence.missing().is_empty());
     }

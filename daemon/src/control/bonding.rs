@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::Result;
 use bond::{BondEvent, BondStatus, LinkEvent, Severity};
 use node::io::Command;
-use protocol::{Address, IpPrefix};
+use protocol::Address;
 use serde_json::{Value, json};
 
 use super::Control;
@@ -18,8 +18,6 @@ use crate::os::reachability;
 
 /// Packet sizes that operators may order for a link, bytes.
 const REASONABLE_MTU: std::ops::RangeInclusive<u32> = 68..=65535;
-/// Addresses with an ordered packet size: the node looks at so many networks at most.
-const MAX_MTU_ORDERS: usize = 16;
 
 impl Control {
     /// The settings of bonds.
@@ -139,19 +137,16 @@ impl Control {
         let bonds = self.bonds();
         let mut paths = bonds.iter().flat_map(|bond| &bond.paths);
         let known = paths.any(|path| path.interface == interface && path.remote.ip() == remote);
-        let room = self.mtu_orders.len() < MAX_MTU_ORDERS || self.mtu_orders.contains_key(&remote);
-        if !known || !room {
+        if !known {
             return Err("Unable to find specified link");
         }
-        let physical = &self.conf.core.physical;
-        if physical.iter().any(|entry| entry.network.contains(remote)) {
-            return Err(
-                "This address is in a network of local.conf's physical section, which decides on the MTU",
-            );
-        }
-        self.mtu_orders.insert(remote, size);
-        let config = self.core_config();
-        self.command(Command::Configure(Box::new(config))).await;
+        let interface = interface.to_owned();
+        self.command(Command::SetPathMtu {
+            interface,
+            remote,
+            mtu: size,
+        })
+        .await;
         Ok(())
     }
 
@@ -227,7 +222,7 @@ impl Control {
             .iter()
             .map(|interface| Present {
                 name: interface.name.clone(),
-                hardware_address: interface.hardware_address.clone(),
+                hardware_address: interface.hardware_address,
             })
             .collect();
         let news = self.presence.update(self.bonding.settings(), &present);
@@ -255,20 +250,5 @@ impl Control {
         let mut object = self.bonding.to_json();
         object["missingLinks"] = self.presence.missing().iter().map(String::as_str).collect();
         object
-    }
-
-    /// Ordered packet sizes, as networks of one address.
-    pub(super) fn mtu_networks(&self) -> impl Iterator<Item = node::io::PhysicalNetwork> {
-        self.mtu_orders
-            .iter()
-            .map(|(ip, mtu)| node::io::PhysicalNetwork {
-                network: IpPrefix {
-                    ip: *ip,
-                    bits: if ip.is_ipv4() { 32 } else { 128 },
-                },
-                blacklist: false,
-                trusted_path_id: None,
-                mtu: Some(*mtu),
-            })
     }
 }

@@ -102,8 +102,8 @@ impl Control {
 
     /// Opens and closes sockets as the machine's addresses want it.
     pub(super) async fn rescan_links(&mut self) {
-        let addresses = match self.netlink.addresses().await {
-            Ok(addresses) => addresses,
+        let survey = match self.netlink.survey().await {
+            Ok(survey) => survey,
             Err(error) => {
                 tracing::warn!("addresses not readable: {error:#}");
                 return;
@@ -118,7 +118,7 @@ impl Control {
         let own_devices = self.ports.device_names();
         let settings = &self.conf.settings;
         let wanted = select(
-            &addresses,
+            &survey.addresses,
             Selection {
                 ports: &ports,
                 excluded_prefixes: &settings.interface_prefix_blacklist,
@@ -127,7 +127,11 @@ impl Control {
                 physical: &self.conf.core.physical,
             },
         );
-        if self.links.reconcile(&wanted, &mut self.dataplane) {
+        let interfaces = &survey.interfaces;
+        if self
+            .links
+            .reconcile(&wanted, interfaces, &mut self.dataplane)
+        {
             let links = self.links.all();
             self.command(Command::SetLinks(links)).await;
         }

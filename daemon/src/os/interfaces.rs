@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt};
-use protocol::IpPrefix;
+use protocol::{IpPrefix, MacAddress};
 use rtnetlink::packet_route::address::{
     AddressAttribute, AddressFlags, AddressHeaderFlags, AddressMessage,
 };
@@ -34,8 +34,8 @@ pub struct Interface {
     pub index: u32,
     /// Its name.
     pub name: String,
-    /// Its hardware address with colons, in lower case; empty if it has none.
-    pub hardware_address: String,
+    /// Its hardware address, if it has one.
+    pub hardware_address: Option<MacAddress>,
     /// It is switched on and has carrier.
     pub carrier: bool,
 }
@@ -172,13 +172,14 @@ pub(super) fn ignore_errno(
 
 fn read_interface(message: &LinkMessage) -> Option<Interface> {
     let mut name = None;
-    let mut hardware_address = String::new();
+    let mut hardware_address = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(text) => name = Some(text.clone()),
             LinkAttribute::Address(bytes) => {
-                let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                hardware_address = bytes.join(":");
+                // Tunnels have IP addresses there, and the loopback interface zeros.
+                let address = bytes.as_slice().try_into().ok().map(MacAddress);
+                hardware_address = address.filter(|address| !address.is_zero());
             }
             _ => {}
         }

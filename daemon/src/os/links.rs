@@ -7,7 +7,7 @@ use dataplane::Dataplane;
 use node::io::{Link, LinkId, PhysicalNetwork};
 use protocol::IpScope;
 
-use super::interfaces::InterfaceAddress;
+use super::interfaces::{Interface, InterfaceAddress};
 
 /// Sockets beyond this many are not opened.
 const MAX_LINKS: usize = 256;
@@ -105,13 +105,25 @@ pub struct Links {
 }
 
 impl Links {
-    /// Opens and closes sockets until they are at the wanted places. True if anything changed.
-    pub fn reconcile(&mut self, wanted: &BTreeSet<Place>, dataplane: &mut Dataplane) -> bool {
+    /// Opens and closes sockets until they are at the wanted places. True if anything changed. A link whose interface got
+    /// another hardware address is another link: settings may name it by that.
+    pub fn reconcile(
+        &mut self,
+        wanted: &BTreeSet<Place>,
+        interfaces: &[Interface],
+        dataplane: &mut Dataplane,
+    ) -> bool {
+        let hardware_address = |name: &str| {
+            let found = interfaces.iter().find(|interface| interface.name == name);
+            found.and_then(|interface| interface.hardware_address)
+        };
         let surplus: Vec<Place> = self
             .open
-            .keys()
-            .filter(|place| !wanted.contains(*place))
-            .cloned()
+            .iter()
+            .filter(|(place, link)| {
+                !wanted.contains(*place) || hardware_address(&place.1) != link.hardware_address
+            })
+            .map(|(place, _)| place.clone())
             .collect();
         let mut changed = !surplus.is_empty();
         for place in surplus {
@@ -130,6 +142,7 @@ impl Links {
                 id: LinkId(self.next_id),
                 local: *local,
                 interface: interface.clone(),
+                hardware_address: hardware_address(interface),
             };
             self.next_id += 1;
             let device = (!interface.is_empty()).then_some(interface.as_str());

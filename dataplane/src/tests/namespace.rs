@@ -113,6 +113,7 @@ fn start(knowledge: Knowledge, local: SocketAddr) -> Running {
         id: LINK,
         local,
         interface: "outer".into(),
+        hardware_address: None,
     };
     assert_eq!(dataplane.add_link(&link, Some("outer")).unwrap(), local);
     let settings = TapSettings {
@@ -299,6 +300,7 @@ fn the_control_thread_sends_delivers_and_drains() {
                 id: node::io::LinkId(8),
                 local: at_b,
                 interface: String::new(),
+                hardware_address: None,
             };
             assert!(matches!(
                 dataplane.add_link(&second, Some("outer")),

@@ -71,7 +71,7 @@ impl Transport {
             let ip = key.remote.ip();
             PathEntry {
                 key,
-                mtu: self.settings.mtu(ip),
+                mtu: self.path_mtu(peer.address(), key),
                 direct,
                 trusted_path_id: self.settings.trusted_path(ip),
                 activity: self
@@ -138,7 +138,9 @@ impl Transport {
                     .paths
                     .iter()
                     .enumerate()
-                    .map(|(index, path)| self.path_status(now, path.key, preferred == Some(index)))
+                    .map(|(index, path)| {
+                        self.path_status(now, peer.address(), path.key, preferred == Some(index))
+                    })
                     .collect::<Vec<_>>();
                 PeerStatus {
                     address: peer.address(),
@@ -163,7 +165,13 @@ impl Transport {
             .collect()
     }
 
-    fn path_status(&self, now: Instant, key: PathKey, preferred: bool) -> PathStatus {
+    fn path_status(
+        &self,
+        now: Instant,
+        peer: Address,
+        key: PathKey,
+        preferred: bool,
+    ) -> PathStatus {
         let record = self.paths.get(key);
         PathStatus {
             path: key,
@@ -172,6 +180,7 @@ impl Transport {
             alive: record.is_some_and(|r| r.is_alive(now)),
             preferred,
             trusted_path_id: self.settings.trusted_path(key.remote.ip()).unwrap_or(0),
+            mtu: self.path_mtu(peer, key),
             latency: record.and_then(|r| r.latency),
         }
     }

@@ -82,7 +82,16 @@ impl Transport {
             .or_else(|| self.route(now, to))
             .ok_or(NotSent::NoPath)?;
         let ip = route.remote.ip();
-        let mtu = usize::from(self.settings.mtu(ip));
+        let verb = PacketView::new(packet).and_then(|view| view.verb());
+        let verb = verb.unwrap_or(Verb::Nop);
+        let copies = match verb {
+            Verb::Frame | Verb::ExtFrame => self.bonded_copies(to, route),
+            _ => Vec::new(),
+        };
+        // One size for all copies: their pieces belong to one packet.
+        let mtus = copies.iter().chain([&route]);
+        let mtu = mtus.map(|path| self.path_mtu(to, *path)).min();
+        let mtu = usize::from(mtu.unwrap_or_else(|| self.settings.mtu(ip)));
         if packet.len() > mtu {
             if piece_count(packet.len(), mtu) > MAX_PIECES {
                 return Err(NotSent::TooLarge);
@@ -91,16 +100,10 @@ impl Transport {
             packet[FLAGS_OFFSET] |= FLAG_FRAGMENTED;
         }
         let trusted = self.settings.trusted_path(ip);
-        let verb = PacketView::new(packet).and_then(|view| view.verb());
         let id = self.seal(to, packet, trusted).ok_or(NotSent::UnknownPeer)?;
         // The reference does not expect replies to what it sends over trusted paths, and so never comes to terms with a
         // root behind one. Expecting them costs nothing.
         self.expected.register(id);
-        let verb = verb.unwrap_or(Verb::Nop);
-        let copies = match verb {
-            Verb::Frame | Verb::ExtFrame => self.bonded_copies(to, route),
-            _ => Vec::new(),
-        };
         for path in copies.iter().chain([&route]) {
             self.note_bond_sent(now, to, *path, id, verb, packet.len());
         }

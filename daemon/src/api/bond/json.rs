@@ -109,6 +109,7 @@ fn path_json(path: &PathStatus, peer: &PeerStatus, context: Context<'_>) -> Valu
         "latencyVariance": latency(path.variation),
         "linkMode": path.mode.name(),
         "localPort": path.local.port(),
+        "mtu": known.map(|known| known.mtu),
         "localSocket": link.map_or(0, |link| u64::from(link.id.0) + 1),
         "packetErrorRatio": path.error_ratio,
         "packetLossRatio": path.loss,
@@ -261,6 +262,7 @@ mod tests {
             id: LinkId(6),
             local: "10.78.1.1:9993".parse().unwrap(),
             interface: "wan1".to_owned(),
+            hardware_address: None,
         }];
         let context = Context {
             wall_now: 1_795_197_180_675,

@@ -2,11 +2,12 @@
 //! specification 15). A bond decides; what it decides upon is told here, and what it wants is done here.
 
 mod bonded;
+mod mtu;
 mod route;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bond::{BondSettings, BondStatus, LinkEvent, PolicySettings};
@@ -34,6 +35,8 @@ pub(super) struct Bonds {
     touched: BTreeSet<Address>,
     /// Interfaces without carrier or address.
     down: BTreeSet<String>,
+    /// Packet sizes that an operator ordered, by interface and the peer's address.
+    mtu_orders: BTreeMap<(String, IpAddr), u16>,
 }
 
 impl Bonds {
@@ -149,7 +152,10 @@ impl Transport {
             return Err(format!("{peer} has no bond"));
         };
         self.bonds.touched.insert(peer);
-        bond.command(command, now)
+        let answer = bond.command(command, now);
+        // Links may have other packet sizes now, under the same plan.
+        self.show_peer(peer);
+        answer
     }
 
     /// All bonds, by peer.

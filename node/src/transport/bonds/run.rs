@@ -171,7 +171,7 @@ impl Transport {
                 let info = PathInfo {
                     id,
                     interface: link.interface.clone(),
-                    interface_mac: None,
+                    interface_mac: link.hardware_address,
                     local: link.local,
                     remote: path.key.remote,
                     link_up: !self.bonds.down.contains(&link.interface),
