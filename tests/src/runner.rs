@@ -4,6 +4,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use cli::lab::sandbox::{self, Entered, SandboxError};
@@ -12,7 +14,7 @@ use cli::lab::sandbox::{self, Entered, SandboxError};
 const SCENARIO: &str = "HAWSER_TEST_SCENARIO";
 /// How a scenario's process says that the machine forbids namespaces.
 const FORBIDDEN: i32 = 77;
-/// No scenario may take longer.
+/// No scenario may take longer, unless it says so.
 const LIMIT: Duration = Duration::from_secs(240);
 
 /// What a scenario gets.
@@ -34,6 +36,8 @@ pub struct Scenario {
     pub name: String,
     /// Runs inside the sandbox.
     pub run: Work,
+    /// How long it may take.
+    limit: Duration,
 }
 
 impl Scenario {
@@ -45,7 +49,14 @@ impl Scenario {
         Self {
             name: name.into(),
             run: Box::new(run),
+            limit: LIMIT,
         }
+    }
+
+    /// The same scenario, which may take longer than others by `extra`.
+    pub fn longer_by(mut self, extra: Duration) -> Self {
+        self.limit += extra;
+        self
     }
 }
 
@@ -56,6 +67,10 @@ struct Switches {
     list: bool,
     only_ignored: bool,
     include_ignored: bool,
+    /// Show what passed scenarios print, too.
+    no_capture: bool,
+    /// Scenarios at a time. Alone by default: most of them need the whole machine's attention.
+    threads: usize,
 }
 
 impl Switches {
@@ -66,6 +81,8 @@ impl Switches {
             list: false,
             only_ignored: false,
             include_ignored: false,
+            no_capture: false,
+            threads: 1,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {
@@ -74,7 +91,12 @@ impl Switches {
                 "--list" => switches.list = true,
                 "--ignored" => switches.only_ignored = true,
                 "--include-ignored" => switches.include_ignored = true,
-                "--test-threads" | "--format" | "--color" => drop(words.next()),
+                "--nocapture" | "--no-capture" => switches.no_capture = true,
+                "--test-threads" => {
+                    let number = words.next().and_then(|word| word.parse().ok());
+                    switches.threads = number.unwrap_or(1).max(1);
+                }
+                "--format" | "--color" => drop(words.next()),
                 word if word.starts_with('-') => {}
                 filter => switches.filters.push(filter.to_owned()),
             }
@@ -117,7 +139,6 @@ pub fn run(scenarios: &[Scenario], ignored: Option<&str>) -> ExitCode {
         None if switches.only_ignored => Some("not an ignored test"),
         _ => None,
     };
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     if skip.is_none()
         && !selected.is_empty()
         && let Err(error) = build_binaries()
@@ -125,36 +146,37 @@ pub fn run(scenarios: &[Scenario], ignored: Option<&str>) -> ExitCode {
         println!("cannot build the programs under test: {error}");
         return ExitCode::FAILURE;
     }
-    for scenario in &selected {
-        print!("test {} ... ", scenario.name);
-        let _unbuffered = io::stdout().flush();
-        match skip {
-            Some(reason) => {
-                skipped += 1;
-                println!("ignored, {reason}");
-            }
-            None => match run_outside(&scenario.name) {
-                Ok((0, took, _)) => {
-                    passed += 1;
-                    println!("ok ({:.1} s)", took.as_secs_f64());
-                }
-                Ok((FORBIDDEN, _, output)) => {
-                    skipped += 1;
-                    println!("ignored, SKIPPED: {}", output.trim());
-                }
-                Ok((code, took, output)) => {
-                    failed += 1;
-                    println!(
-                        "FAILED (exit code {code}, {:.1} s)\n{output}",
-                        took.as_secs_f64()
-                    );
-                }
-                Err(error) => {
-                    failed += 1;
-                    println!("FAILED ({error})");
-                }
-            },
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    if let Some(reason) = skip {
+        for scenario in &selected {
+            println!("test {} ... ignored, {reason}", scenario.name);
         }
+        skipped = selected.len();
+    } else {
+        run_each(&selected, &switches, |name, ended| match ended {
+            Ok((0, took, output)) => {
+                passed += 1;
+                println!("test {name} ... ok ({:.1} s)", took.as_secs_f64());
+                if switches.no_capture {
+                    print!("{output}");
+                }
+            }
+            Ok((FORBIDDEN, _, output)) => {
+                skipped += 1;
+                println!("test {name} ... ignored, SKIPPED: {}", output.trim());
+            }
+            Ok((code, took, output)) => {
+                failed += 1;
+                println!(
+                    "test {name} ... FAILED (exit code {code}, {:.1} s)\n{output}",
+                    took.as_secs_f64()
+                );
+            }
+            Err(error) => {
+                failed += 1;
+                println!("test {name} ... FAILED ({error})");
+            }
+        });
     }
     let verdict = if failed == 0 { "ok" } else { "FAILED" };
     println!(
@@ -170,9 +192,40 @@ pub fn run(scenarios: &[Scenario], ignored: Option<&str>) -> ExitCode {
     }
 }
 
-fn run_outside(name: &str) -> io::Result<(i32, Duration, String)> {
+/// Exit code, time and output of a scenario.
+type Ended = io::Result<(i32, Duration, String)>;
+
+/// Runs scenarios in their order, as many at a time as asked for, and tells how each ended.
+fn run_each(selected: &[&Scenario], switches: &Switches, mut tell: impl FnMut(&str, Ended)) {
+    let next = AtomicUsize::new(0);
+    // What a thread needs of a scenario; what it does stays in its own process.
+    let tasks: Vec<(&str, Duration)> = selected
+        .iter()
+        .map(|scenario| (scenario.name.as_str(), scenario.limit))
+        .collect();
+    std::thread::scope(|scope| {
+        let (ended, endings) = mpsc::channel();
+        for _ in 0..switches.threads.min(tasks.len()) {
+            let (ended, next, tasks) = (ended.clone(), &next, &tasks);
+            scope.spawn(move || {
+                while let Some((name, limit)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    if ended.send((*name, run_outside(name, *limit))).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        drop(ended);
+        for (name, ending) in endings {
+            tell(name, ending);
+            let _unbuffered = io::stdout().flush();
+        }
+    });
+}
+
+fn run_outside(name: &str, limit: Duration) -> Ended {
     let start = Instant::now();
-    let mut output = tempfile()?;
+    let mut output = tempfile(name)?;
     let mut child = Command::new(std::env::current_exe()?)
         .env(SCENARIO, name)
         .stdout(output.try_clone()?)
@@ -182,7 +235,7 @@ fn run_outside(name: &str) -> io::Result<(i32, Duration, String)> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if start.elapsed() > LIMIT {
+        if start.elapsed() > limit {
             child.kill()?;
             break child.wait()?;
         }
@@ -191,15 +244,15 @@ fn run_outside(name: &str) -> io::Result<(i32, Duration, String)> {
     let mut text = String::new();
     io::Seek::rewind(&mut output)?;
     io::Read::read_to_string(&mut output, &mut text)?;
-    if start.elapsed() > LIMIT {
-        text.push_str("\nstopped: it took longer than any scenario may");
+    if start.elapsed() > limit {
+        text.push_str("\nstopped: it took longer than it may");
     }
     Ok((status.code().unwrap_or(-1), start.elapsed(), text))
 }
 
 /// An open file without a name.
-fn tempfile() -> io::Result<std::fs::File> {
-    let path = std::env::temp_dir().join(format!("hawser-test-{}.log", std::process::id()));
+fn tempfile(name: &str) -> io::Result<std::fs::File> {
+    let path = std::env::temp_dir().join(format!("hawser-test-{}-{name}.log", std::process::id()));
     let file = std::fs::File::options()
         .read(true)
         .write(true)
