@@ -1,12 +1,19 @@
 //! `hawser lab`: the whole system on one machine, with no account and no internet.
 
 mod bond;
+mod bonds;
 pub mod daemon;
+mod delivery;
+pub mod failures;
 pub mod host;
 pub mod links;
+mod policy;
 mod report;
+mod requirements;
 pub mod sandbox;
 pub mod shaping;
+mod software;
+mod stream;
 pub mod topology;
 pub mod traffic;
 
@@ -28,7 +35,8 @@ use topology::{Lab, LabConfig};
 #[command(
     name = "hawser lab",
     bin_name = "hawser lab",
-    after_help = "`hawser lab bond` compares the bonding policies instead; `hawser lab bond --help` lists its options."
+    after_help = "`hawser lab bond` compares the bonding policies instead, `hawser lab requirements` measures what bonding \
+                  must achieve; each lists its options with --help."
 )]
 pub struct Arguments {
     /// Physical links of every host: each is a switch of its own.
@@ -58,10 +66,10 @@ static ENOUGH: AtomicBool = AtomicBool::new(false);
 
 /// Runs the lab; `arguments` follow the word `lab`. Returns the exit code.
 pub fn run(arguments: &[String]) -> i32 {
-    if let Some((word, rest)) = arguments.split_first()
-        && word == "bond"
-    {
-        return bond::run(rest);
+    match arguments.split_first() {
+        Some((word, rest)) if word == "bond" => return bond::run(rest),
+        Some((word, rest)) if word == "requirements" => return requirements::run(rest),
+        _ => {}
     }
     let words = std::iter::once("lab").chain(arguments.iter().map(String::as_str));
     let arguments = match Arguments::try_parse_from(words) {

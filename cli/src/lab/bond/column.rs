@@ -3,19 +3,16 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::failover::{self, Trial};
-use super::policy::{BondSettings, Policy};
-use crate::lab::daemon::Daemon;
+use crate::lab::bonds::{bond_links, bytes_by_link};
 use crate::lab::host::Host;
-use crate::lab::topology::{Lab, host_of_member, interface_name, underlay_address, until};
+use crate::lab::policy::{BondSettings, Policy};
+use crate::lab::topology::{Lab, host_of_member, underlay_address, until};
 use crate::lab::traffic::{self, Throughput};
-use crate::lab::{PATIENCE, Story, links};
+use crate::lab::{PATIENCE, Story};
 
 /// A program to measure.
 #[derive(Clone, Debug)]
@@ -192,15 +189,6 @@ fn wait_for_bond(plan: &Plan, lab: &Lab) -> io::Result<Option<(u64, u64)>> {
     Ok(last)
 }
 
-/// Links in use and known of a member's bond with another.
-fn bond_links(member: &Daemon, peer: &Daemon) -> io::Result<Option<(u64, u64)>> {
-    let (status, bond) = member.get(&format!("/bond/show/{}", peer.address()))?;
-    let number = |key: &str| bond.get(key).and_then(Value::as_u64);
-    Ok((status == 200)
-        .then(|| number("numAliveLinks").zip(number("numTotalLinks")))
-        .flatten())
-}
-
 impl Run {
     fn measure(plan: &Plan, lab: &Lab, target: IpAddr, connections: u32) -> io::Result<Self> {
         let (sender, receiver) = (&lab.members[0], &lab.members[1]);
@@ -247,15 +235,6 @@ fn measure_tcp(
         .retransmissions
         .get_or_insert(after.saturating_sub(before));
     Ok(throughput)
-}
-
-/// What a host has sent by each of its links so far.
-pub(super) fn bytes_by_link(host: &Arc<Host>, links: u8) -> io::Result<Vec<u64>> {
-    host.run(move || {
-        (0..links)
-            .map(|link| links::sent_bytes(&interface_name(link)))
-            .collect()
-    })?
 }
 
 /// Mbit/s of plain TCP on each link alone, without any overlay.

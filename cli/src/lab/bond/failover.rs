@@ -1,13 +1,13 @@
 //! A link turns into a black hole in the middle of a stream: how long does nothing come?
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::thread;
 use std::time::Duration;
 
-use super::column::bytes_by_link;
-use super::delivery::Delivery;
-use super::stream::Stream;
+use crate::lab::bonds::{busiest, bytes_by_link};
+use crate::lab::delivery::Delivery;
+use crate::lab::stream::{Pace, Stream, source_address};
 use crate::lab::topology::Lab;
 
 /// The member whose link fails.
@@ -57,7 +57,7 @@ impl Trial {
 pub(super) fn measure(lab: &Lab, links: u8, target: IpAddr) -> io::Result<Trial> {
     let (near, far) = (lab.members[0].host(), lab.members[1].host());
     let source = near.run(move || source_address(target))??;
-    let stream = Stream::start([(near, source), (far, target)])?;
+    let stream = Stream::start(Pace::default(), [(near, source), (far, target)])?;
     thread::sleep(BEFORE / 3);
     let before = bytes_by_link(near, links)?;
     thread::sleep(BEFORE * 2 / 3);
@@ -70,7 +70,10 @@ pub(super) fn measure(lab: &Lab, links: u8, target: IpAddr) -> io::Result<Trial>
         thread::sleep(Duration::from_millis(100));
         let now = stream.elapsed();
         let window = now.saturating_sub(ON_THE_WAY);
-        let whole = || stream.arrived_share(window.saturating_sub(WHOLE), window) >= WHOLE_SHARE;
+        let whole = || {
+            let shares = stream.arrived_shares(window.saturating_sub(WHOLE), window);
+            shares.iter().all(|share| *share >= WHOLE_SHARE)
+        };
         if now > disturbed + PATIENCE || (now > disturbed + AFTER && whole()) {
             break;
         }
@@ -80,33 +83,9 @@ pub(super) fn measure(lab: &Lab, links: u8, target: IpAddr) -> io::Result<Trial>
     Ok(Trial { link, directions })
 }
 
-/// The address from which the calling thread's namespace reaches `target`.
-fn source_address(target: IpAddr) -> io::Result<IpAddr> {
-    let socket = std::net::UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
-    // Connecting a UDP socket sends nothing: it only asks the routing table.
-    socket.connect((target, 9))?;
-    Ok(socket.local_addr()?.ip())
-}
-
-/// The link whose counter grew most; the first of equals.
-fn busiest(before: &[u64], after: &[u64]) -> u8 {
-    let growth = after.iter().zip(before).map(|(a, b)| a.saturating_sub(*b));
-    let busiest = (0_u8..)
-        .zip(growth)
-        .max_by_key(|(link, bytes)| (*bytes, std::cmp::Reverse(*link)));
-    busiest.map_or(0, |(link, _)| link)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_busiest_link_is_the_one_that_grew_most() {
-        assert_eq!(busiest(&[900, 10, 20], &[901, 50, 40]), 1);
-        assert_eq!(busiest(&[0, 0], &[7, 7]), 0);
-        assert_eq!(busiest(&[], &[]), 0);
-    }
 
     #[test]
     fn a_trial_is_as_bad_as_its_worse_direction() {

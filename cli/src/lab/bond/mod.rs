@@ -1,10 +1,7 @@
 //! `hawser lab bond`: every bonding policy over a few slow links, one connection and several, and a link that fails.
 
 mod column;
-mod delivery;
 mod failover;
-mod policy;
-mod stream;
 mod table;
 
 use std::io;
@@ -13,16 +10,13 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 
+use super::policy::{BondSettings, Policy};
 use super::sandbox::{self, Entered};
+use super::software::{OURS, REFERENCE, no_reference, reference_program};
 use super::topology::{Lab, LabConfig, interface_name};
 use super::{Story, check_tap_device, daemon_program, say, shaping, watch_signals};
 use column::{Column, Plan, Software, measure_links};
-use policy::{BondSettings, Policy};
 use table::Table;
-
-/// Names of the two kinds of software that can be measured.
-const OURS: &str = "hawser";
-const REFERENCE: &str = "zerotier-one";
 
 /// Compares bonding policies: throughput over several links, and what a failing link costs. With the environment variable
 /// ZEROTIER_ONE naming a zerotier-one, it is measured too.
@@ -91,34 +85,28 @@ impl Arguments {
 
     /// What to measure, or a sentence about what is missing for it. May build the daemon.
     fn software(&self) -> io::Result<Vec<Software>> {
-        let reference = std::env::var_os("ZEROTIER_ONE").map(PathBuf::from);
-        let wanted = |name: &str| self.software.iter().any(|wanted| wanted == name);
+        let wanted = |name: &str| {
+            self.software.is_empty() || self.software.iter().any(|wanted| wanted == name)
+        };
+        let reference = if wanted(REFERENCE) {
+            reference_program()?
+        } else {
+            None
+        };
         let mut found = Vec::new();
-        if self.software.is_empty() || wanted(OURS) {
+        if wanted(OURS) {
             found.push(Software {
                 name: OURS.into(),
                 program: daemon_program()?,
             });
         }
         match reference {
-            Some(program) if self.software.is_empty() || wanted(REFERENCE) => {
-                if !program.is_file() {
-                    return Err(io::Error::other(format!(
-                        "ZEROTIER_ONE={} is not a file",
-                        program.display()
-                    )));
-                }
-                found.push(Software {
-                    name: REFERENCE.into(),
-                    program: program.canonicalize()?,
-                });
-            }
-            None if wanted(REFERENCE) => {
-                return Err(io::Error::other(
-                    "set the environment variable ZEROTIER_ONE to the path of a zerotier-one",
-                ));
-            }
-            _ => {}
+            Some(program) => found.push(Software {
+                name: REFERENCE.into(),
+                program,
+            }),
+            None if !self.software.is_empty() && wanted(REFERENCE) => return Err(no_reference()),
+            None => {}
         }
         Ok(found)
     }

@@ -6,9 +6,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::column::{Column, Plan, Run};
-use super::delivery::Delivery;
 use super::failover::{PATIENCE, Trial};
-use super::policy::Policy;
+use crate::lab::delivery::Delivery;
+use crate::lab::policy::Policy;
 
 /// Width of the first column and of the others.
 const LABEL: usize = 36;
@@ -312,8 +312,8 @@ fn delivery_to_json(delivery: Delivery) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::policy::BondSettings;
     use super::*;
+    use crate::lab::policy::BondSettings;
     use crate::lab::traffic::Throughput;
 
     fn column(policy: Policy, megabits: &[(u32, u64)], gaps: &[u64]) -> Column {

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value, json};
 
-use crate::lab::topology::interface_name;
+use super::topology::interface_name;
 
 /// A standard policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

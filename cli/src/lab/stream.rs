@@ -1,23 +1,47 @@
-//! A paced, numbered UDP stream between two hosts, in both directions at once, with the time of every datagram.
+//! A paced, numbered UDP stream between two hosts, in one direction or in both at once, with the time of every datagram.
 
 use std::io;
-use std::net::{IpAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::delivery::{Arrival, Delivery};
-use crate::lab::host::Host;
+use super::host::Host;
 
-/// Datagrams per second and direction: fine enough for gaps of a few milliseconds, and a small share of a link.
-const RATE: u32 = 500;
 /// Payload bytes of each, the size of a voice packet.
 const LENGTH: usize = 200;
 /// How long the last datagrams may be on their way.
 const STRAGGLERS: Duration = Duration::from_millis(300);
 /// Safety: no stream runs longer.
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// How much is sent, and which ways.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Datagrams per second and direction.
+    pub(super) rate: u32,
+    /// The far end sends too.
+    pub(super) both_ways: bool,
+}
+
+impl Pace {
+    /// Time between two datagrams.
+    pub(super) fn interval(self) -> Duration {
+        Duration::from_secs(1) / self.rate
+    }
+}
+
+/// Fine enough for gaps of a few milliseconds, and a small share of a link.
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            rate: 500,
+            both_ways: true,
+        }
+    }
+}
 
 /// What is known about one direction.
 #[derive(Default)]
@@ -37,7 +61,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Begins to send between the two hosts, who own the addresses.
-    pub(super) fn start(ends: [(&Host, IpAddr); 2]) -> io::Result<Self> {
+    pub(super) fn start(pace: Pace, ends: [(&Host, IpAddr); 2]) -> io::Result<Self> {
         let [(near, near_address), (far, far_address)] = ends;
         let near_socket = near.run(move || UdpSocket::bind((near_address, 0)))??;
         let far_socket = far.run(move || UdpSocket::bind((far_address, 0)))??;
@@ -57,10 +81,15 @@ impl Stream {
             let record = Arc::clone(&stream.records[direction]);
             let receiving = Arc::clone(&stream.receiving);
             let receiver = std::thread::spawn(move || receive(&to, start, &record, &receiving));
-            let record = Arc::clone(&stream.records[direction]);
-            let sending = Arc::clone(&stream.sending);
-            let sender = std::thread::spawn(move || send(&from, start, &record, &sending));
-            stream.threads.extend([receiver, sender]);
+            stream.threads.push(receiver);
+            if direction == 0 || pace.both_ways {
+                let record = Arc::clone(&stream.records[direction]);
+                let sending = Arc::clone(&stream.sending);
+                let interval = pace.interval();
+                stream.threads.push(std::thread::spawn(move || {
+                    send(&from, start, interval, &record, &sending);
+                }));
+            }
         }
         Ok(stream)
     }
@@ -70,13 +99,13 @@ impl Stream {
         self.start.elapsed()
     }
 
-    /// The smaller share, of the two directions, that arrived of what was sent in a window of time.
-    pub(super) fn arrived_share(&self, from: Duration, until: Duration) -> f64 {
-        let shares = self.records.iter().map(|record| {
+    /// The share that arrived of what was sent in a window of time, in each direction.
+    pub(super) fn arrived_shares(&self, from: Duration, until: Duration) -> [f64; 2] {
+        [0, 1].map(|direction: usize| {
+            let record = &self.records[direction];
             let (sent, arrivals) = (lock(&record.sent), lock(&record.arrivals));
             Delivery::arrived_share(&sent, &arrivals, from, until)
-        });
-        shares.fold(1.0, f64::min)
+        })
     }
 
     /// Ends it: what became of the two directions around a disturbance.
@@ -103,12 +132,25 @@ impl Drop for Stream {
     }
 }
 
+/// The address from which the calling thread's namespace reaches `target`.
+pub(super) fn source_address(target: IpAddr) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    // Connecting a UDP socket sends nothing: it only asks the routing table.
+    socket.connect((target, 9))?;
+    Ok(socket.local_addr()?.ip())
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn send(socket: &UdpSocket, start: Instant, record: &Record, sending: &AtomicBool) {
-    let interval = Duration::from_secs(1) / RATE;
+fn send(
+    socket: &UdpSocket,
+    start: Instant,
+    interval: Duration,
+    record: &Record,
+    sending: &AtomicBool,
+) {
     let mut datagram = [0x5a; LENGTH];
     let mut due = start.elapsed();
     for sequence in 0_u64.. {
