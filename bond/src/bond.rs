@@ -67,6 +67,9 @@ pub struct DeliveryReport {
     pub unreported: u32,
     /// When the first of those left; `None` if there is none.
     pub oldest_unreported: Option<Instant>,
+    /// How long ago the latest packet of the path had arrived when the peer reported, by its clock. A queue that grows delays
+    /// packets and yet keeps delivering; a path that lost a direction delivers nothing.
+    pub silence: Duration,
 }
 
 /// What is known of the peer.
@@ -85,8 +88,6 @@ const TICK: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_secs(30);
 /// Time between reports out of turn.
 const REPORT_GATE: Duration = Duration::from_millis(20);
-/// Events per second; further ones are counted only.
-const EVENTS_PER_SECOND: u32 = 10;
 /// Errors of sending that mean that the link is gone, on Linux: no device, address, network or route.
 const LINK_ERRORS: [i32; 5] = [19, 99, 100, 101, 113];
 /// Removed paths whose punishment is remembered.
@@ -113,14 +114,14 @@ pub struct Bond {
     last_traffic: Option<Instant>,
     /// Punishments of paths that were removed: taking an interface away and back is no pardon.
     remembered: BTreeMap<(String, SocketAddr), Punishment>,
-    outputs: VecDeque<Output>,
+    pub(crate) outputs: VecDeque<Output>,
     /// Something happened that may change the plan.
     is_dirty: bool,
     due: Instant,
     /// When the peer was last told what arrived from it, out of turn.
     last_report: Option<Instant>,
     /// The second in which events were told, how many, and how many were not.
-    told: (u64, u32, u32),
+    pub(crate) told: (u64, u32, u32),
     seed: u64,
 }
 
@@ -320,7 +321,7 @@ impl Bond {
                 now,
             );
             let revived = report.packets > 0 && member.prove(report.latest_sent, now);
-            member.handle_unreported(report.unreported, report.oldest_unreported, now);
+            member.handle_unreported(report, now);
             revived
         });
     }
@@ -482,45 +483,5 @@ impl Bond {
 
     pub(crate) fn request(&mut self, output: Output) {
         self.outputs.push_back(output);
-    }
-
-    pub(crate) fn tell_settings(&mut self, now: Instant) {
-        let settings = Arc::clone(&self.settings);
-        let kind = EventKind::BondConfigured {
-            base: settings.base,
-            failover_interval: settings.failover_interval,
-            probe_interval: settings.failover_interval / 4,
-            up_delay: settings.up_delay,
-            down_delay: settings.down_delay,
-        };
-        self.tell(kind, now);
-    }
-
-    pub(crate) fn tell(&mut self, kind: EventKind, now: Instant) {
-        let second = now.as_millis() / 1000;
-        if second > self.told.0 {
-            let left_out = self.told.2;
-            self.told = (second, 0, 0);
-            if left_out > 0 {
-                self.push_event(EventKind::Suppressed { count: left_out }, now);
-            }
-        }
-        // The creation of a bond with many paths is not a flood.
-        if self.told.1 >= EVENTS_PER_SECOND + self.members.len() as u32 * 3 {
-            self.told.2 += 1;
-            return;
-        }
-        self.told.1 += 1;
-        self.push_event(kind, now);
-    }
-
-    fn push_event(&mut self, kind: EventKind, now: Instant) {
-        let event = BondEvent {
-            at: now,
-            peer: self.peer,
-            policy: self.settings.name.clone(),
-            kind,
-        };
-        self.outputs.push_back(Output::Event(event));
     }
 }

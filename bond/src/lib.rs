@@ -52,7 +52,7 @@
 //!
 //! [`config`] reads settings · [`bond`] is the bond's verbs, `evaluate` its decision · `member`, `rule`, [`failover`],
 //! [`quality`], [`probe`] make up one path · [`policy`] holds the policies · [`plan`] and [`flow`] are what workers run ·
-//! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], [`status`] face the operator. Keys and their
+//! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
 
 pub mod bond;
@@ -73,6 +73,7 @@ pub mod quality;
 mod report;
 mod rule;
 pub mod status;
+mod tell;
 
 pub use bond::{Bond, DeliveryReport, LinkEvent, Output, PeerTraits};
 pub use command::Command;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::bond::DeliveryReport;
 use crate::config::{MonitorStrategy, PolicySettings};
 use crate::event::EventKind;
 use crate::failover::{Cause, Life, Phase, Punishment, TRIAL};
@@ -139,20 +140,17 @@ impl Member {
         revived
     }
 
-    /// The peer reports that it did not get the latest `packets` packets, the first of which left at `oldest`. Unless
-    /// something that left later arrived, our direction is in doubt.
-    pub(crate) fn handle_unreported(
-        &mut self,
-        packets: u32,
-        oldest: Option<Instant>,
-        now: Instant,
-    ) {
-        let Some(oldest) = oldest else {
+    /// The peer may report that it did not get our latest packets. Unless something that left later arrived, our direction is
+    /// in doubt then.
+    pub(crate) fn handle_unreported(&mut self, report: &DeliveryReport, now: Instant) {
+        let Some(oldest) = report.oldest_unreported else {
             return;
         };
         let is_refuted = self.life.last_proof.is_some_and(|proof| proof >= oldest);
-        if packets < UNREPORTED
+        let is_silent = report.packets == 0 || report.silence >= UNREPORTED_FOR;
+        if report.unreported < UNREPORTED
             || oldest + UNREPORTED_FOR > now
+            || !is_silent
             || is_refuted
             || self.life.phase != Phase::Up
             || self.life.doubt.is_some()

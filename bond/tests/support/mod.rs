@@ -250,6 +250,7 @@ impl World {
                 latest_sent: now - wire.delay,
                 unreported: 0,
                 oldest_unreported: None,
+                silence: Duration::ZERO,
             };
             self.bond.handle_delivery_report(*id, &report, now);
         }
