@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use protocol::{Address, Instant};
 
+use crate::attributes::LinkAttributes;
 use crate::config::{BasePolicy, LinkSettings, MonitorStrategy, PolicySettings};
 use crate::event::{BondEvent, EventKind};
 use crate::failover::{Cause, Phase, Punishment};
@@ -324,6 +325,28 @@ impl Bond {
             member.handle_unreported(report, now);
             revived
         });
+    }
+
+    /// What to tell the peer about a path; `None`: there is no such path.
+    pub fn attributes(&self, path: PathId) -> Option<LinkAttributes> {
+        self.members.get(&path).map(Member::attributes)
+    }
+
+    /// A peer of our kind says this of a path.
+    pub fn handle_attributes(&mut self, path: PathId, attributes: LinkAttributes, now: Instant) {
+        let Some(member) = self.members.get_mut(&path) else {
+            return;
+        };
+        if member.told == attributes {
+            return;
+        }
+        member.told = attributes;
+        let kind = EventKind::PeerAttributes {
+            path: member.label(),
+            attributes,
+        };
+        self.is_dirty = true;
+        self.tell(kind, now);
     }
 
     /// The operating system reports on the path's link.

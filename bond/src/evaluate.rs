@@ -228,9 +228,9 @@ impl Bond {
         for (id, member) in &mut self.members {
             member.standby = if used.contains_key(id) {
                 None
-            } else if member.rule.is_metered {
+            } else if member.rule.is_metered || member.told.is_metered {
                 Some(STANDBY_METERED)
-            } else if member.rule.mode == LinkMode::Spare {
+            } else if member.mode() == LinkMode::Spare {
                 Some(STANDBY_SPARE)
             } else {
                 Some(STANDBY)

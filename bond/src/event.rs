@@ -6,6 +6,7 @@ use std::time::Duration;
 use protocol::{Address, Instant};
 use serde_json::{Value, json};
 
+use crate::attributes::LinkAttributes;
 use crate::config::BasePolicy;
 use crate::status::BondState;
 
@@ -103,6 +104,11 @@ pub enum EventKind {
     Punished { path: String, remaining: Duration },
     /// It may come back.
     Pardoned { path: String },
+    /// The peer says what its link is for.
+    PeerAttributes {
+        path: String,
+        attributes: LinkAttributes,
+    },
     /// An operator's order was carried out.
     Commanded { text: String },
     /// More events happened than may be told: this many were left out.
@@ -171,6 +177,7 @@ impl EventKind {
             Self::QualityOk { .. } => "quality-ok",
             Self::Punished { .. } => "punished",
             Self::Pardoned { .. } => "pardoned",
+            Self::PeerAttributes { .. } => "peer-attributes",
             Self::Commanded { .. } => "command",
             Self::Suppressed { .. } => "suppressed",
         }
@@ -192,6 +199,7 @@ impl EventKind {
             | Self::QualityAvoid { path, .. }
             | Self::QualityOk { path }
             | Self::Punished { path, .. }
+            | Self::PeerAttributes { path, .. }
             | Self::Pardoned { path } => Some(path),
             Self::ActiveChanged { to, .. } => to.as_deref(),
             _ => None,
@@ -347,6 +355,20 @@ impl BondEvent {
             ),
             EventKind::Pardoned { path } => {
                 format!("Link {path} to peer {peer} may be used again")
+            }
+            EventKind::PeerAttributes { path, attributes } => {
+                let metered = if attributes.is_metered {
+                    ", metered"
+                } else {
+                    ""
+                };
+                let receives = attributes.receives.map_or_else(String::new, |bits| {
+                    format!(", receives at most {bits} bit/s")
+                });
+                format!(
+                    "Peer {peer} calls its end of link {path} {}{metered}{receives}",
+                    attributes.mode.name()
+                )
             }
             EventKind::Commanded { text } => format!("Operator: {text} (peer {peer})"),
             EventKind::Suppressed { count } => {

@@ -55,6 +55,7 @@
 //! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
 
+pub mod attributes;
 pub mod bond;
 pub mod command;
 pub mod config;
@@ -75,6 +76,7 @@ mod rule;
 pub mod status;
 mod tell;
 
+pub use attributes::LinkAttributes;
 pub use bond::{Bond, DeliveryReport, LinkEvent, Output, PeerTraits};
 pub use command::Command;
 pub use config::{BasePolicy, BondSettings, ConfigProblem, PolicySettings, Severity};

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::attributes::LinkAttributes;
 use crate::bond::DeliveryReport;
-use crate::config::{MonitorStrategy, PolicySettings};
+use crate::config::{LinkMode, MonitorStrategy, PolicySettings, Speed};
 use crate::event::EventKind;
 use crate::failover::{Cause, Life, Phase, Punishment, TRIAL};
 use crate::path::PathInfo;
@@ -51,6 +52,8 @@ struct Excess {
 pub(crate) struct Member {
     pub(crate) info: PathInfo,
     pub(crate) rule: Rule,
+    /// What the peer says of it.
+    pub(crate) told: LinkAttributes,
     pub(crate) life: Life,
     pub(crate) prober: Prober,
     pub(crate) quality: Quality,
@@ -87,6 +90,7 @@ impl Member {
         Self {
             info,
             rule,
+            told: LinkAttributes::default(),
             life,
             prober: Prober::new(jitter),
             quality,
@@ -104,6 +108,32 @@ impl Member {
             loses_since: None,
             is_punished: false,
             told_capacity: 0,
+        }
+    }
+
+    /// What the link is for, as both ends say.
+    pub(crate) fn mode(&self) -> LinkMode {
+        self.told.restrict(self.rule.mode)
+    }
+
+    /// Its declared speed, as both ends say.
+    pub(crate) fn speed(&self) -> Option<Speed> {
+        self.told.limit(self.rule.speed)
+    }
+
+    /// What to tell the peer about it.
+    pub(crate) fn attributes(&self) -> LinkAttributes {
+        LinkAttributes {
+            mode: if self.rule.refused.is_some() {
+                LinkMode::Never
+            } else {
+                self.rule.mode
+            },
+            is_metered: self.rule.is_metered,
+            receives: match self.rule.speed_down {
+                Some(Speed::BitsPerSecond(bits)) => Some(bits),
+                Some(Speed::Relative(_)) | None => None,
+            },
         }
     }
 
@@ -453,13 +483,13 @@ impl Member {
             link: self.info.interface.clone(),
             hardware_address: self.info.interface_mac,
             destination: self.info.remote.ip().to_canonical().to_string(),
-            mode: self.rule.mode,
+            mode: self.mode(),
             fitness: self.fitness,
             preferred: self.rule.preferred,
             quality: 1.0,
             latency: self.quality.latency(),
             variation: self.quality.variation().unwrap_or_default(),
-            declared: self.rule.speed,
+            declared: self.speed(),
             measured: self.quality.capacity(),
             reached: self.quality.reached(),
             allocation: self.rule.allocation,

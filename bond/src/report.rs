@@ -20,7 +20,7 @@ impl Bond {
         let paths = self.members.values().map(|member| {
             let id = member.info.id;
             let (fitness, condition) = member.condition(now);
-            let capacity = match member.rule.speed {
+            let capacity = match member.speed() {
                 Some(Speed::Relative(speed)) => Some((u64::from(speed), CapacitySource::Declared)),
                 Some(Speed::BitsPerSecond(bits)) => Some((bits, CapacitySource::Declared)),
                 None => member
@@ -35,7 +35,7 @@ impl Bond {
                 interface: member.info.interface.clone(),
                 local: member.info.local,
                 remote: member.info.remote,
-                mode: member.rule.mode,
+                mode: member.mode(),
                 alive: member.life.phase == Phase::Up,
                 eligible: fitness < Fitness::Waiting,
                 bonded: used.contains_key(&id),

@@ -21,6 +21,8 @@ pub(crate) struct Rule {
     pub(crate) down_delay: Duration,
     pub(crate) failover_to: Option<String>,
     pub(crate) speed: Option<Speed>,
+    /// From the peer.
+    pub(crate) speed_down: Option<Speed>,
     pub(crate) allocation: Option<f64>,
     pub(crate) is_metered: bool,
     /// Limit of a UDP payload in bytes, if declared.
@@ -53,6 +55,7 @@ impl Rule {
             down_delay: settings.down_delay,
             failover_to: None,
             speed: None,
+            speed_down: None,
             allocation: None,
             is_metered: false,
             mtu: None,
@@ -90,6 +93,7 @@ impl Rule {
         rule.down_delay = link.down_delay.unwrap_or(rule.down_delay);
         rule.failover_to.clone_from(&link.failover_to);
         rule.speed = link.speed_up;
+        rule.speed_down = link.speed_down;
         rule.allocation = link.allocation;
         rule.is_metered = link.cost > 0;
         rule.mtu = link.mtu;
