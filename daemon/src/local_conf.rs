@@ -55,6 +55,7 @@ const KNOWN_SETTINGS: &[&str] = &[
     // A name of old manuals, about which the bonding parser has more to say.
     "multipathMode",
     "workers",
+    "plainProtocol",
 ];
 
 /// Is this key of `settings` read by anybody? The standard policies' names are keys as well.
@@ -203,6 +204,7 @@ impl LocalConf {
             peers: peers(object("virtual", &mut warnings), &mut warnings),
             low_bandwidth: settings.get("lowBandwidthMode").is_some_and(boolean),
             has_controller: false,
+            is_plain: settings.get("plainProtocol").is_some_and(boolean),
         };
         let settings = Settings::parse(settings, &mut warnings);
         for key in document.keys() {

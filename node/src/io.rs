@@ -245,6 +245,8 @@ pub struct Config {
     pub low_bandwidth: bool,
     /// An embedded controller answers NETWORK_CONFIG_REQUEST.
     pub has_controller: bool,
+    /// Be to everybody what an unmodified node is: say nothing of what we can do besides, and do not do it.
+    pub is_plain: bool,
 }
 
 /// One entry of `physical`.

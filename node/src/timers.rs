@@ -41,6 +41,8 @@ pub(crate) const CONTACT_UNIT: Duration = ms(14_000);
 pub(crate) const CONFIRM: Duration = ms(1_000);
 /// Answered ECHO per path (7.9).
 pub(crate) const ECHO: Duration = ms(166);
+/// Answered ECHO of a node of our kind per path: such nodes send one per 20 ms at most, and some arrive closer together.
+pub(crate) const OWN_ECHO: Duration = ms(10);
 /// Answered WHOIS per peer (7.5).
 pub(crate) const WHOIS_ANSWER: Duration = ms(100);
 /// Proof-of-work check per source prefix (7.2), as on x86-64.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bond::config::{LinkMode, LinkSelectMethod, LinkSettings};
 use bond::{BasePolicy, BondSettings, EventKind, LinkEvent, Plan, PolicySettings};
-use node::io::{Command, Event, Input, LinkId, Sample};
+use node::io::{Command, Config, Event, Input, LinkId, Sample};
 use node::snapshot::PeerEntry;
 use node::testing::{Conditions, Net};
 use protocol::world::{World, WorldKind};
@@ -57,8 +57,21 @@ fn settings(policy: PolicySettings) -> Command {
     }))
 }
 
+/// What makes a node one that nothing tells from an unmodified one.
+fn plain() -> Command {
+    Command::Configure(Box::new(Config {
+        is_plain: true,
+        ..Config::default()
+    }))
+}
+
 /// Two nodes that know each other's addresses; each is told `bonding` of its own first.
 fn two(seed: u64, bonding: [Option<PolicySettings>; 2]) -> Net {
+    two_with(seed, bonding, &[])
+}
+
+/// The same; those in `plain_ones` are like unmodified nodes.
+fn two_with(seed: u64, bonding: [Option<PolicySettings>; 2], plain_ones: &[usize]) -> Net {
     let root = identity(1);
     let at_root: SocketAddr = "10.9.9.9:9993".parse().unwrap();
     let planet = World::of_root(WorldKind::Planet, 77, 1, &root, vec![at_root]);
@@ -70,6 +83,9 @@ fn two(seed: u64, bonding: [Option<PolicySettings>; 2]) -> Net {
         if a != b {
             net.block(ip(A, a), ip(B, b));
         }
+    }
+    for node in plain_ones {
+        net.command(*node, plain());
     }
     for (node, policy) in [A, B].into_iter().zip(bonding) {
         if let Some(policy) = policy {
@@ -358,29 +374,72 @@ fn a_link_that_is_pulled_and_put_back_carries_again() {
     assert!(back.is_some(), "{:?}", net.nodes[A].node.bonds(net.now()));
 }
 
-#[test]
-fn probes_are_never_denser_than_a_stock_peer_answers() {
-    let mut net = two(11, [Some(policy(BasePolicy::ActiveBackup)), None]);
+/// Pauses between A's probes per path in 5 s with frames.
+fn probe_pauses(net: &mut Net) -> Vec<Duration> {
     let from = net.nodes[A].sent.len();
-    exchange(&mut net, 5 * SECOND);
+    exchange(net, 5 * SECOND);
     let node = &net.nodes[A];
     let mut last = BTreeMap::new();
-    let mut probes = 0;
+    let mut pauses = Vec::new();
     for (transmit, at) in node.sent.iter().zip(&node.sent_at).skip(from) {
-        if transmit.bytes.len() == ECHO_LENGTH {
-            probes += 1;
-            if let Some(before) = last.insert((transmit.link, transmit.to), *at) {
-                let pause = at.duration_since(before);
-                assert!(pause >= Duration::from_millis(166), "{pause:?}");
-            }
+        if transmit.bytes.len() == ECHO_LENGTH
+            && let Some(before) = last.insert((transmit.link, transmit.to), *at)
+        {
+            pauses.push(at.duration_since(before));
         }
     }
-    assert!(probes >= 10, "{probes}");
+    pauses
+}
+
+#[test]
+fn probes_are_never_denser_than_a_stock_peer_answers() {
+    let bonding = [Some(policy(BasePolicy::ActiveBackup)), None];
+    let mut net = two_with(11, bonding, &[B]);
+    let pauses = probe_pauses(&mut net);
+    assert!(pauses.len() >= 10, "{}", pauses.len());
+    let shortest = pauses.iter().min().unwrap();
+    assert!(*shortest >= Duration::from_millis(166), "{shortest:?}");
+}
+
+#[test]
+fn peers_of_our_kind_are_asked_more_often_and_answer_each_time() {
+    let mut net = two(11, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    let answered = |net: &Net| net.nodes[A].received(Verb::Ok);
+    let before = answered(&net);
+    let pauses = probe_pauses(&mut net);
+    let shortest = pauses.iter().min().unwrap();
+    assert!(*shortest < Duration::from_millis(100), "{shortest:?}");
+    let answers = answered(&net) - before;
+    assert!(
+        answers + 4 >= pauses.len() as u64,
+        "{answers} {}",
+        pauses.len()
+    );
+}
+
+#[test]
+fn a_peer_that_comes_back_as_an_unmodified_node_is_taken_for_one() {
+    let mut net = two(18, [Some(policy(BasePolicy::ActiveBackup)), None]);
+    net.restart(B, &endpoints(B));
+    net.command(B, plain());
+    let a = net.nodes[A].identity.public().clone();
+    let at_a = endpoints(A);
+    net.command(
+        B,
+        Command::LoadPeer {
+            identity: a,
+            endpoints: at_a,
+        },
+    );
+    exchange(&mut net, 2 * SECOND);
+    let pauses = probe_pauses(&mut net);
+    let shortest = pauses.iter().min().unwrap();
+    assert!(*shortest >= Duration::from_millis(166), "{shortest:?}");
 }
 
 #[test]
 fn a_peer_that_bonds_alone_gets_its_measurements() {
-    let mut net = two(12, [None, Some(policy(BasePolicy::BalanceXor))]);
+    let mut net = two_with(12, [None, Some(policy(BasePolicy::BalanceXor))], &[B]);
     exchange(&mut net, 5 * SECOND);
     let sent = net.nodes[A].node.status().counters.sent[Verb::QosMeasurement as usize];
     assert!(sent > 0);
@@ -397,7 +456,7 @@ fn a_peer_that_bonds_alone_gets_its_measurements() {
 
 #[test]
 fn nodes_that_only_answer_each_other_come_to_rest() {
-    let mut net = two(15, [Some(policy(BasePolicy::BalanceXor)), None]);
+    let mut net = two_with(15, [Some(policy(BasePolicy::BalanceXor)), None], &[A]);
     let reports = |net: &Net| {
         [A, B].map(|n| net.nodes[n].node.status().counters.sent[Verb::QosMeasurement as usize])
     };
@@ -421,7 +480,7 @@ fn nodes_that_only_answer_each_other_come_to_rest() {
 
 #[test]
 fn a_peer_that_goes_on_measuring_is_answered_again_after_a_pause() {
-    let mut net = two(16, [None, Some(policy(BasePolicy::BalanceXor))]);
+    let mut net = two_with(16, [None, Some(policy(BasePolicy::BalanceXor))], &[B]);
     let mut quiet = 0;
     let mut last = 0;
     for _ in 0..700 {
@@ -456,7 +515,7 @@ fn broadcast_sends_on_every_path_and_delivers_once() {
 
 #[test]
 fn what_workers_saw_reaches_the_bond() {
-    let mut net = two(17, [Some(policy(BasePolicy::BalanceXor)), None]);
+    let mut net = two_with(17, [Some(policy(BasePolicy::BalanceXor)), None], &[B]);
     let reports = |net: &Net| net.nodes[B].received(Verb::QosMeasurement);
     // Nothing but probes for a while, so that all reports are sent.
     net.run_for(20 * SECOND);

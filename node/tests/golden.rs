@@ -340,6 +340,7 @@ fn answer(sender: &SecretIdentity, to: &Identity, hello: &[u8], offered: &World)
         software_version: (1, 14, 1),
         received_from: None,
         worlds: offered.to_bytes(),
+        features: None,
     }
     .encode(&mut answer);
     SessionKeys::new(&sender.agree(to)).seal(&mut answer, Suite::AesGmacSiv);

@@ -12,8 +12,8 @@ use protocol::network_config::{
 };
 use protocol::rule::{Rule, RuleKind, decode_rules, read_rules};
 use protocol::verb::{
-    DirectPath, ErrorBody, ErrorCode, ExtFrame, Frame, GatherResult, Hello, HelloMoon, InReply,
-    MulticastFrame, MulticastGather, NetworkConfigAcknowledgement, NetworkConfigRequest,
+    DirectPath, ErrorBody, ErrorCode, ExtFrame, Features, Frame, GatherResult, Hello, HelloMoon,
+    InReply, MulticastFrame, MulticastGather, NetworkConfigAcknowledgement, NetworkConfigRequest,
     NetworkCredentials, OkHello, OkMulticastFrame, PathNegotiationRequest, QosRecord,
     ReceiptAcknowledgement, Rendezvous, UserMessage, decode_direct_paths, decode_likes, decode_qos,
     decode_traces, decode_whois, encode_direct_paths, encode_like, encode_qos, encode_traces,
@@ -78,10 +78,10 @@ fn read_as_everything(bytes: &[u8]) {
         hello.encode(&mut again);
         assert_eq!(Hello::decode(&again), Ok((hello, again.len())));
     }
-    if let Ok(moons) = Hello::decode_moons(bytes) {
+    if let Ok((moons, features)) = Hello::decode_section(bytes) {
         let mut again = Vec::new();
-        Hello::encode_moons(&moons, &mut again);
-        assert_eq!(Hello::decode_moons(&again), Ok(moons));
+        Hello::encode_section(&moons, features, &mut again);
+        assert_eq!(Hello::decode_section(&again), Ok((moons, features)));
     }
     if let Ok(worlds) = World::decode_all(bytes) {
         let again: Vec<_> = worlds.iter().flat_map(World::to_bytes).collect();
@@ -204,6 +204,7 @@ fn samples(rng: &mut StdRng) -> Vec<Vec<u8>> {
         software_version: (1, 14, 1),
         received_from: Some(endpoint),
         worlds: moon.to_bytes(),
+        features: Some(Features::default()),
     };
     let error = ErrorBody {
         metadata: Some(b"aV=0".to_vec()),
@@ -295,7 +296,7 @@ fn samples(rng: &mut StdRng) -> Vec<Vec<u8>> {
         }),
         moon.to_bytes(),
         written(&|out| hello.encode(out)),
-        written(&|out| Hello::encode_moons(&moons, out)),
+        written(&|out| Hello::encode_section(&moons, Some(Features::default()), out)),
         written(&|out| ok_hello.encode(out)),
         written(&|out| error.encode(out)),
         written(&|out| ext_frame.encode(out)),
@@ -355,7 +356,7 @@ fn announced_sizes_beyond_the_input_are_refused() {
     assert_eq!(rule.type_number(), 60);
     assert!(read_rules(&mut Reader::new(&[0; 10]), usize::MAX).is_err());
     assert!(decode_direct_paths(&[0xff; 40]).is_err());
-    assert!(Hello::decode_moons(&[0xff; 40]).is_err());
+    assert!(Hello::decode_section(&[0xff; 40]).is_err());
     assert!(GatherResult::decode(&[0xff; 40]).is_err());
     assert_eq!(decode_whois(&[1; 7]), Ok(vec![Address::from_bytes([1; 5])]));
 }

@@ -100,6 +100,7 @@ fn mixed(
     assert_pings(&lab, 0, second)?;
     assert_pings(&lab, 1, first)?;
     assert_direct(&lab)?;
+    assert_reference_answers(&lab, place)?;
     for (client, server, address) in [(0, 1, second), (1, 0, first)] {
         let (client, server) = (lab.members[client].host(), lab.members[server].host());
         let result = traffic::measure(client, server, IpAddr::V4(address), 4, 10)?;
@@ -115,6 +116,24 @@ fn mixed(
         );
     }
     lab.stop()?;
+    Ok(())
+}
+
+/// Unmodified nodes answer our HELLO, which says what we can do behind its last field: only OK(HELLO) gives a latency.
+fn assert_reference_answers(lab: &Lab, place: &Place) -> anyhow::Result<()> {
+    let all = || lab.members.iter().chain([&lab.root, &lab.controller]);
+    for ours in all().filter(|daemon| daemon.program() == place.hawserd) {
+        for theirs in all().filter(|daemon| daemon.program() != place.hawserd) {
+            let (_, peer) = ours.get(&format!("/peer/{}", theirs.address()))?;
+            ensure!(
+                peer["latency"].as_i64().is_some_and(|latency| latency >= 0)
+                    && peer["version"] == "1.14.1",
+                "{} got no answer of {}: {peer}",
+                ours.host().name(),
+                theirs.host().name()
+            );
+        }
+    }
     Ok(())
 }
 

@@ -170,10 +170,11 @@ fn insert_membership(fields: &mut Map<String, Value>, com: Option<&CertificateOf
 
 fn show_hello(payload: &[u8], out: &mut Vec<u8>) -> Value {
     let (hello, masked_from) = Hello::decode(payload).unwrap();
-    let moons = Hello::decode_moons(&payload[masked_from..]).unwrap();
+    let (moons, features) = Hello::decode_section(&payload[masked_from..]).unwrap();
     hello.encode(out);
     assert_eq!(out.len(), masked_from);
-    Hello::encode_moons(&moons, out);
+    assert_eq!(features, None);
+    Hello::encode_section(&moons, features, out);
     let (major, minor, revision) = hello.software_version;
     let moon = |m: &protocol::verb::HelloMoon| json!({ "type": 127, "id": hex64(m.id), "timestamp": m.timestamp });
     json!({

@@ -61,6 +61,11 @@ impl Daemon {
         &self.host
     }
 
+    /// What it runs, or will from the next start on.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
     /// Its home directory.
     pub fn home(&self) -> &Path {
         &self.home

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use protocol::endpoint::encode_endpoint;
+use protocol::verb::Features;
 use protocol::{Address, Identity, Instant, SecretIdentity, SessionKeys, Suite, Verb};
 
 use crate::io::PathKey;
@@ -37,6 +38,8 @@ pub(crate) struct Peer {
     pub(crate) identity: Identity,
     pub(crate) keys: SessionKeys,
     pub(crate) version: Option<Version>,
+    /// What it can do as one of our kind; none for unmodified nodes. Not kept over a restart.
+    pub(crate) features: Option<Features>,
     pub(crate) paths: Vec<PeerPath>,
     /// When it was heard; workers write here too.
     pub(crate) activity: Arc<PeerActivity>,
@@ -67,6 +70,7 @@ impl Peer {
             identity,
             keys,
             version: None,
+            features: None,
             paths: Vec::new(),
             activity: Arc::default(),
             latencies: LatencyHistogram::default(),
@@ -93,6 +97,11 @@ impl Peer {
             Some(v) if v.protocol >= FIRST_AES_VERSION => Suite::AesGmacSiv,
             _ => Suite::Salsa20Poly1305,
         }
+    }
+
+    /// It is of our kind and can do all of this.
+    pub(crate) fn can(&self, bits: u32) -> bool {
+        self.features.is_some_and(|features| features.has(bits))
     }
 
     pub(crate) fn answers_echo(&self) -> bool {

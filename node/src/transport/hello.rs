@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use protocol::packet::{PAYLOAD_OFFSET, PacketView};
-use protocol::verb::{ErrorCode, Hello, OkHello};
+use protocol::verb::{ErrorCode, Features, Hello, OkHello};
 use protocol::{
     Address, Identity, Instant, PROTOCOL_VERSION, SOFTWARE_VERSION, SessionKeys, Suite, Verb,
 };
@@ -17,6 +17,11 @@ use crate::queue::Incoming;
 const MIN_PROTOCOL_VERSION: u8 = 4;
 /// The first version that understands the real port in OK(HELLO).
 const FIRST_VERSION_WITH_PORT: u8 = 5;
+/// What we say of ourselves behind the last field of HELLO, and of OK(HELLO) to nodes of our kind.
+const FEATURES: Features = Features {
+    bits: Features::PROBES,
+    lanes: 0,
+};
 
 impl Transport {
     /// Sends HELLO to a peer at `to`. It leaves from every link, except in low-bandwidth mode (8.3.1).
@@ -39,7 +44,7 @@ impl Transport {
         let mut packet = self.build(peer, Verb::Hello, &[], false);
         hello.encode(&mut packet);
         let masked_from = packet.len();
-        Hello::encode_moons(&self.roots.hello_moons(), &mut packet);
+        Hello::encode_section(&self.roots.hello_moons(), self.own_features(), &mut packet);
         let (Some(peer), Some(view)) = (self.peers.get(&peer), PacketView::new(&packet)) else {
             return;
         };
@@ -167,17 +172,17 @@ impl Transport {
             return;
         };
         let mut section = section.to_vec();
-        let mut moons = Vec::new();
+        let (mut moons, mut features) = (Vec::new(), None);
         if !section.is_empty() {
             let Some(peer) = self.peers.get(&source) else {
                 return;
             };
             peer.keys.mask_hello_section(packet.id, &mut section);
-            let Ok(listed) = Hello::decode_moons(&section) else {
+            let Ok(read) = Hello::decode_section(&section) else {
                 self.count_malformed_of(source);
                 return;
             };
-            moons = listed;
+            (moons, features) = read;
         }
         let mut received_from = path.remote;
         if hello.protocol_version < FIRST_VERSION_WITH_PORT {
@@ -191,12 +196,15 @@ impl Transport {
             worlds: self
                 .roots
                 .updates_for(hello.planet_id, hello.planet_timestamp, &moons),
+            // Nobody else is shown more than the reference shows.
+            features: features.and_then(|_| self.own_features()),
         };
         let mut body = Vec::with_capacity(PAYLOAD_OFFSET);
         ok.encode(&mut body);
         // Sealed with what was known before this HELLO: the first answer to a newcomer is in Salsa20 (2.7).
         self.reply_ok(now, packet, &body);
         self.set_version(source, hello.protocol_version, hello.software_version);
+        self.set_features(source, features);
         self.note_authentic(now, packet, false);
     }
 
@@ -223,6 +231,7 @@ impl Transport {
             }
         }
         self.set_version(source, ok.protocol_version, ok.software_version);
+        self.set_features(source, ok.features);
         if !ok.worlds.is_empty() && (self.roots.contains(source) || self.roots.is_seed(source)) {
             let changed = self.roots.take_updates(&ok.worlds);
             if !changed.is_empty() {
@@ -244,6 +253,21 @@ impl Transport {
             && record.version != version
         {
             record.version = version;
+            self.mark_peer_dirty(peer);
+        }
+    }
+
+    fn own_features(&self) -> Option<Features> {
+        (!self.settings.config.is_plain).then_some(FEATURES)
+    }
+
+    /// What the peer's latest HELLO or answer to ours says counts: it may run something else now.
+    fn set_features(&mut self, peer: Address, features: Option<Features>) {
+        let features = features.filter(|_| !self.settings.config.is_plain);
+        if let Some(record) = self.peers.get_mut(&peer)
+            && record.features != features
+        {
+            record.features = features;
             self.mark_peer_dirty(peer);
         }
     }

@@ -258,6 +258,11 @@ impl Transport {
 
     /// Settings from local.conf.
     pub(crate) fn configure(&mut self, config: Config) {
+        if config.is_plain {
+            self.peers
+                .values_mut()
+                .for_each(|peer| peer.features = None);
+        }
         self.settings = Settings::new(config);
         let refused: Vec<(Address, PathKey)> = self
             .peers

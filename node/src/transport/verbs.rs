@@ -1,6 +1,6 @@
 //! The other verbs of VL1: WHOIS, ECHO, RENDEZVOUS, ERROR (protocol specification 7).
 
-use protocol::verb::{self, ErrorCode, Rendezvous};
+use protocol::verb::{self, ErrorCode, Features, Rendezvous};
 use protocol::{Address, Identity, Instant, PacketId, Reader};
 
 use super::{Handled, Received, Transport};
@@ -59,12 +59,18 @@ impl Transport {
 
     /// ECHO came in.
     pub(crate) fn handle_echo(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
+        let ours = self.peers.get(&packet.source);
+        let gate = if ours.is_some_and(|peer| peer.can(Features::PROBES)) {
+            timers::OWN_ECHO
+        } else {
+            timers::ECHO
+        };
         // Without a record there would be no limit either.
         let Some(record) = self.paths.entry(now, packet.path) else {
             self.counters.overflow += 1;
             return Handled::RateLimited;
         };
-        if !due(record.last_echo, now, timers::ECHO) {
+        if !due(record.last_echo, now, gate) {
             return Handled::RateLimited;
         }
         record.last_echo = Some(now);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::Features;
 use crate::endpoint::{decode_endpoint, encode_endpoint};
 use crate::{DecodeError, Identity, Reader};
 
@@ -65,12 +66,15 @@ impl Hello {
         out.extend_from_slice(&self.planet_timestamp.to_be_bytes());
     }
 
-    /// Reads the unmasked moon section; entries that are not moons are skipped. No section at all is no moons.
-    pub fn decode_moons(section: &[u8]) -> Result<Vec<HelloMoon>, DecodeError> {
+    /// Reads the unmasked section: moons, and what another Hawser node says of itself behind them. Entries that are not moons
+    /// are skipped. No section at all is no moons.
+    pub fn decode_section(
+        section: &[u8],
+    ) -> Result<(Vec<HelloMoon>, Option<Features>), DecodeError> {
         let mut reader = Reader::new(section);
         let mut moons = Vec::new();
         if reader.is_empty() {
-            return Ok(moons);
+            return Ok((moons, None));
         }
         for _ in 0..reader.u16("number of moons")? {
             let kind = reader.u8("moon type")?;
@@ -80,17 +84,20 @@ impl Hello {
                 moons.push(HelloMoon { id, timestamp });
             }
         }
-        Ok(moons)
+        Ok((moons, Features::decode(reader.remaining())))
     }
 
-    /// Appends the (still clear) moon section.
-    pub fn encode_moons(moons: &[HelloMoon], out: &mut Vec<u8>) {
+    /// Appends the (still clear) section that is masked.
+    pub fn encode_section(moons: &[HelloMoon], features: Option<Features>, out: &mut Vec<u8>) {
         let moons = &moons[..moons.len().min(usize::from(u16::MAX))];
         out.extend_from_slice(&(moons.len() as u16).to_be_bytes());
         for moon in moons {
             out.push(TYPE_MOON);
             out.extend_from_slice(&moon.id.to_be_bytes());
             out.extend_from_slice(&moon.timestamp.to_be_bytes());
+        }
+        if let Some(features) = features {
+            features.encode(out);
         }
     }
 }
@@ -105,6 +112,8 @@ pub struct OkHello {
     pub received_from: Option<SocketAddr>,
     /// Concatenated serialized worlds, at most 65535 bytes; see [`crate::world::World::decode_all`].
     pub worlds: Vec<u8>,
+    /// What another Hawser node says of itself.
+    pub features: Option<Features>,
 }
 
 impl OkHello {
@@ -117,6 +126,7 @@ impl OkHello {
             software_version: read_version(&mut reader)?,
             received_from: None,
             worlds: Vec::new(),
+            features: None,
         };
         if !reader.is_empty() {
             ok.received_from = decode_endpoint(&mut reader)?;
@@ -124,6 +134,7 @@ impl OkHello {
         if !reader.is_empty() {
             let length = reader.u16("length of worlds")?;
             ok.worlds = reader.bytes(usize::from(length), "worlds")?.to_vec();
+            ok.features = Features::decode(reader.remaining());
         }
         Ok(ok)
     }
@@ -137,6 +148,9 @@ impl OkHello {
         let worlds = &self.worlds[..self.worlds.len().min(usize::from(u16::MAX))];
         out.extend_from_slice(&(worlds.len() as u16).to_be_bytes());
         out.extend_from_slice(worlds);
+        if let Some(features) = self.features {
+            features.encode(out);
+        }
     }
 }
 
@@ -155,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moon_sections_come_back_and_garbage_is_refused() {
+    fn sections_come_back_and_garbage_is_refused() {
         let moons = [
             HelloMoon {
                 id: 1,
@@ -166,14 +180,42 @@ mod tests {
                 timestamp: 0,
             },
         ];
-        let mut section = Vec::new();
-        Hello::encode_moons(&moons, &mut section);
-        assert_eq!(section.len(), 2 + 2 * 17);
-        assert_eq!(Hello::decode_moons(&section), Ok(moons.to_vec()));
-        section[2] = 1;
-        assert_eq!(Hello::decode_moons(&section), Ok(moons[1..].to_vec()));
-        section[0] = 0xff;
-        assert!(Hello::decode_moons(&section).is_err());
-        assert_eq!(Hello::decode_moons(&[]), Ok(Vec::new()));
+        let features = Features { bits: 6, lanes: 2 };
+        for features in [None, Some(features)] {
+            let mut section = Vec::new();
+            Hello::encode_section(&moons, features, &mut section);
+            let trailer = features.map_or(0, |_| Features::LENGTH);
+            assert_eq!(section.len(), 2 + 2 * 17 + trailer);
+            assert_eq!(
+                Hello::decode_section(&section),
+                Ok((moons.to_vec(), features))
+            );
+            section[2] = 1;
+            assert_eq!(
+                Hello::decode_section(&section),
+                Ok((moons[1..].to_vec(), features))
+            );
+            section[0] = 0xff;
+            assert!(Hello::decode_section(&section).is_err());
+        }
+        assert_eq!(Hello::decode_section(&[]), Ok((Vec::new(), None)));
+    }
+
+    #[test]
+    fn answers_tell_features_behind_their_worlds_only() {
+        let mut ok = OkHello {
+            timestamp_echo: 1,
+            protocol_version: 12,
+            software_version: (1, 14, 1),
+            received_from: None,
+            worlds: vec![7; 3],
+            features: Some(Features { bits: 2, lanes: 1 }),
+        };
+        let mut body = Vec::new();
+        ok.encode(&mut body);
+        assert_eq!(OkHello::decode(&body), Ok(ok.clone()));
+        body.truncate(body.len() - 1);
+        ok.features = None;
+        assert_eq!(OkHello::decode(&body), Ok(ok));
     }
 }

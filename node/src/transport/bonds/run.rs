@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bond::{
     BasePolicy, Bond, Command, Output, PathId, PathInfo, PeerTraits, PolicySettings, QosLedger,
 };
-use protocol::verb::{Verb, encode_qos};
+use protocol::verb::{Features, Verb, encode_qos};
 use protocol::{Address, Instant};
 
 use super::Transport;
@@ -17,11 +17,13 @@ use crate::timers::{self, due, within};
 /// Things that one bond may want at a time; more is a defect, which must not stop the node.
 const MAX_WISHES: usize = 4096;
 
-/// Nothing tells a peer of our kind from 1.14.1 yet.
-const STOCK: PeerTraits = PeerTraits {
-    is_stock: true,
-    can_reorder: false,
-};
+/// What a bond must know of a peer that said this of itself.
+fn traits_of(features: Option<Features>) -> PeerTraits {
+    PeerTraits {
+        is_stock: !features.is_some_and(|features| features.has(Features::PROBES)),
+        can_reorder: false,
+    }
+}
 
 /// A peer that has no bond of ours got reports for long enough to see whether it needs them.
 fn due_turn(bonded: &Bonded, now: Instant) -> bool {
@@ -63,10 +65,9 @@ impl Transport {
     /// Looks after one peer: makes, changes or ends its bond as the settings say, and does what the bond wants.
     pub(super) fn run_bond(&mut self, now: Instant, peer: Address) {
         let wanted = self.policy_for(peer).filter(|_| self.bonds.in_use);
-        let has_paths = self.peers.get(&peer).is_some_and(|p| !p.paths.is_empty());
         let mut bonded = match self.bonds.peers.remove(&peer) {
             Some(bonded) => bonded,
-            None if wanted.is_some() && has_paths => {
+            None if wanted.is_some() && self.has_paths(peer) => {
                 self.show_peer(peer);
                 Bonded::default()
             }
@@ -81,7 +82,8 @@ impl Transport {
             self.show_peer(peer);
             return;
         }
-        self.configure_bond(now, peer, &mut bonded, wanted, has_paths);
+        let traits = traits_of(self.peers.get(&peer).and_then(|p| p.features));
+        self.configure_bond(now, peer, &mut bonded, wanted, traits);
         if bonded.bond.is_none() && due_turn(&bonded, now) {
             bonded.pause(now);
             self.show_peer(peer);
@@ -98,23 +100,30 @@ impl Transport {
         self.bonds.peers.insert(peer, bonded);
     }
 
+    fn has_paths(&self, peer: Address) -> bool {
+        self.peers.get(&peer).is_some_and(|p| !p.paths.is_empty())
+    }
+
     fn configure_bond(
         &mut self,
         now: Instant,
         peer: Address,
         bonded: &mut Bonded,
         wanted: Option<Arc<PolicySettings>>,
-        has_paths: bool,
+        traits: PeerTraits,
     ) {
+        if let Some(bond) = &mut bonded.bond {
+            bond.set_peer_traits(traits);
+        }
         if wanted == bonded.configured {
             return;
         }
         match (&mut bonded.bond, &wanted) {
-            (None, Some(_)) if !has_paths => return,
+            (None, Some(_)) if !self.has_paths(peer) => return,
             (None, Some(policy)) => {
                 let seed = self.random_u64();
                 bonded.forget_paths();
-                bonded.bond = Some(Bond::new(Arc::clone(policy), peer, STOCK, now, seed));
+                bonded.bond = Some(Bond::new(Arc::clone(policy), peer, traits, now, seed));
             }
             (Some(bond), Some(policy)) => {
                 if let Err(reason) = bond.command(Command::SetPolicy(Arc::clone(policy)), now) {
