@@ -71,7 +71,8 @@ fn counted_packets(listing: &str) -> Option<u64> {
     rest.split_ascii_whitespace().next()?.parse().ok()
 }
 
-fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
+/// Runs nft in the calling thread's namespace; returns what it prints.
+pub(super) fn nft(arguments: &[&str], input: &str) -> io::Result<String> {
     let mut child = Command::new("nft")
         .args(arguments)
         .stdin(Stdio::piped())

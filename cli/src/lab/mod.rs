@@ -2,9 +2,11 @@
 
 mod bond;
 mod bonds;
+pub mod census;
 pub mod daemon;
 mod delivery;
 pub mod failures;
+pub mod flows;
 pub mod host;
 pub mod links;
 mod policy;

@@ -12,8 +12,16 @@
 //! defaults unless the row says otherwise. The near member (number 0) is always hawserd, with the bond; the far one is
 //! what the column is about.
 
+mod allocation;
+mod baseline;
 mod bed;
+mod convergence;
+mod goodput;
 mod outage;
+mod overhead;
+mod pair;
+mod parts;
+mod placement;
 mod report;
 mod row;
 mod sample;
@@ -37,7 +45,11 @@ use schedule::{Job, Schedule};
 /// Every row that can be measured.
 fn all_rows() -> Vec<Row> {
     let mut rows = Vec::new();
+    rows.extend(allocation::rows());
+    rows.extend(convergence::rows());
+    rows.extend(goodput::rows());
     rows.extend(outage::rows());
+    rows.extend(overhead::rows());
     rows.sort_by_key(|row| row.number);
     rows
 }

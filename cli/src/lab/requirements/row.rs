@@ -56,7 +56,6 @@ pub(in crate::lab) enum Load {
     /// Hardly anything: several may be measured at a time.
     Light,
     /// All: measured alone.
-    #[expect(dead_code, reason = "for rows about throughput")]
     Heavy,
 }
 
