@@ -1,5 +1,7 @@
 //! What picking a path costs per packet, by kind of plan: `cargo bench -p bench --bench plan`.
 
+use std::sync::Arc;
+
 use bond::{Cursor, HashPolicy, Plan, flow};
 use divan::{Bencher, black_box};
 
@@ -20,7 +22,8 @@ fn frame() -> ([u8; 14], Vec<u8>) {
 
 fn slots(hash: HashPolicy) -> Plan {
     Plan::Slots {
-        slots: Box::new(std::array::from_fn(|slot| (slot % 4) as u16)),
+        slots: Arc::new(std::array::from_fn(|slot| (slot % 4) as u8)),
+        paths: Box::new([0, 1, 2, 3]),
         hash,
     }
 }

@@ -314,13 +314,7 @@ impl Bond {
     /// A peer of our kind reports what it received.
     pub fn handle_delivery_report(&mut self, path: PathId, report: &DeliveryReport, now: Instant) {
         self.with(path, now, |member| {
-            member.quality.add_delivery(
-                report.bytes,
-                report.packets.into(),
-                report.lost.into(),
-                report.interval,
-                now,
-            );
+            member.handle_delivery(report, now);
             let revived = report.packets > 0 && member.prove(report.latest_sent, now);
             member.handle_unreported(report, now);
             revived
@@ -391,6 +385,9 @@ impl Bond {
             BasePolicy::BalanceXor | BasePolicy::BalanceAware
         ) {
             self.slots.add_bytes(slots, now);
+            if let Some(at) = self.next_slot_step() {
+                self.due = self.due.min(at.max(now));
+            }
         }
     }
 
@@ -451,13 +448,21 @@ impl Bond {
         }
     }
 
+    fn next_slot_step(&self) -> Option<Instant> {
+        let hurry = self
+            .members
+            .values()
+            .any(|member| member.quality.capacity.full_since().is_some());
+        self.slots.next_step(self.balance(), hurry)
+    }
+
     fn next_due(&self, now: Instant) -> Instant {
         let around = self.surroundings(now);
         let tick = if around.has_traffic { TICK } else { IDLE_TICK };
         self.members
             .values()
             .map(|member| member.next(&around, now))
-            .chain(self.slots.next_step(self.balances_load()))
+            .chain(self.next_slot_step())
             .chain([now + tick])
             .min()
             .unwrap_or(now)

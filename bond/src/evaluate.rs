@@ -1,16 +1,19 @@
 //! From the state of the paths to the plan.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Instant;
 
 use crate::bond::{Bond, Output};
-use crate::config::{BalancePolicy, BasePolicy, LinkMode};
+use crate::config::{BalancePolicy, BasePolicy, LinkMode, RebalanceStrategy};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Phase;
+use crate::member::Member;
 use crate::path::PathId;
 use crate::plan::Plan;
+use crate::policy::placement::{Balance, Lane};
 use crate::policy::slots::Mobility;
 use crate::policy::{
     Fitness, View, active_backup, balance_aware, balance_rr, balance_xor, broadcast, none,
@@ -42,6 +45,7 @@ impl Bond {
         if is_silent && !self.traits.is_stock {
             self.request_report(now);
         }
+        self.raise_bounds(now);
         let views = self.views(now);
         self.overflows = overflows(&views, self.overflows);
         let plan = self.decide(&views, &mut events, now);
@@ -57,6 +61,16 @@ impl Bond {
         self.compare_state(&mut events);
         for event in events {
             self.tell(event, now);
+        }
+    }
+
+    /// While some path is full, the others may carry more than they do.
+    fn raise_bounds(&mut self, now: Instant) {
+        let is_full = |member: &Member| member.quality.capacity.full_since().is_some();
+        if self.members.values().any(is_full) {
+            for member in self.members.values_mut() {
+                member.quality.capacity.raise(now);
+            }
         }
     }
 
@@ -163,10 +177,20 @@ impl Bond {
         });
     }
 
-    /// Slots move by themselves, and load is balanced.
-    pub(crate) fn balances_load(&self) -> bool {
-        self.settings.base == BasePolicy::BalanceAware
-            && self.settings.balance != BalancePolicy::FlowStatic
+    /// What moves flows besides failures and changed targets.
+    pub(crate) fn balance(&self) -> Balance {
+        let settings = &self.settings;
+        let is_passive = settings.rebalance == RebalanceStrategy::Passive;
+        match settings.base {
+            BasePolicy::BalanceAware
+                if is_passive || settings.balance == BalancePolicy::FlowStatic =>
+            {
+                Balance::Place
+            }
+            BasePolicy::BalanceAware => Balance::Follow,
+            BasePolicy::BalanceXor if !is_passive => Balance::Relieve,
+            _ => Balance::Off,
+        }
     }
 
     fn decide_slots(
@@ -196,28 +220,32 @@ impl Bond {
                 });
             }
         }
+        let is_static = self.settings.base == BasePolicy::BalanceAware
+            && self.settings.balance == BalancePolicy::FlowStatic;
         let mobility = Mobility {
-            strategy: self.settings.rebalance,
+            strategy: match self.settings.rebalance {
+                _ if is_static => RebalanceStrategy::Passive,
+                strategy => strategy,
+            },
             pause: balance_aware::pause(views),
+            balance: self.balance(),
         };
-        let stepped = self.slots.step(mobility, self.balances_load(), now);
+        let lanes: Vec<Lane> = views.iter().map(View::lane).collect();
+        let stepped = self.slots.step(mobility, &lanes, now);
         if let Some((slots, reason)) = stepped {
             events.push(EventKind::FlowsMoved { slots, reason });
         }
-        let Some(owners) = self.slots.owners() else {
+        let Some((paths, owners)) = self.slots.owners() else {
             return Plan::Unreachable;
         };
-        if owners.iter().all(|owner| *owner == owners[0]) {
-            return Plan::Single(owners[0]);
-        }
-        if let Plan::Slots { slots, hash } = &self.plan
-            && **slots == *owners
-            && *hash == self.settings.hash
+        if owners.iter().all(|owner| *owner == owners[0])
+            && let Some(path) = paths.get(usize::from(owners[0]))
         {
-            return self.plan.clone();
+            return Plan::Single(*path);
         }
         Plan::Slots {
-            slots: Box::new(*owners),
+            slots: Arc::clone(owners),
+            paths: paths.into(),
             hash: self.settings.hash,
         }
     }
@@ -242,8 +270,9 @@ impl Bond {
     pub(crate) fn used(&self) -> BTreeMap<PathId, f64> {
         let paths = self.plan.paths();
         let mut used = BTreeMap::new();
+        let part = 1.0 / paths.len() as f64;
         for path in paths {
-            *used.entry(*path).or_insert(0.0) += 1.0 / paths.len() as f64;
+            *used.entry(path).or_insert(0.0) += part;
         }
         used
     }

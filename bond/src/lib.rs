@@ -51,12 +51,13 @@
 //! # Where things are
 //!
 //! [`config`] reads settings · [`bond`] is the bond's verbs, `evaluate` its decision · `member`, `rule`, [`failover`],
-//! [`quality`], [`probe`] make up one path · [`policy`] holds the policies · [`plan`] and [`flow`] are what workers run ·
+//! [`quality`], `capacity`, [`probe`] make up one path · [`policy`] holds the policies · [`plan`] and [`flow`] are what workers run ·
 //! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
 
 pub mod attributes;
 pub mod bond;
+mod capacity;
 pub mod command;
 pub mod config;
 mod evaluate;

@@ -15,6 +15,8 @@ use crate::probe::{Prober, Watch};
 use crate::quality::{ENOUGH_OUTCOMES, Quality, Rate};
 use crate::rule::Rule;
 
+/// Answers to a stream of packets, TCP's to bulk data, are no more than this part of its bytes.
+const ANSWERS: f64 = 12.0;
 /// Packets per second from which a path is busy.
 const BUSY: f64 = 50.0;
 /// Loss above which a path is avoided, unless the operator names a limit.
@@ -146,6 +148,8 @@ impl Member {
         self.sent_rate.add(bytes, now);
         self.sent_packets.add(packets, now);
         self.last_sent = self.last_sent.max(Some(now));
+        let ours = self.queues_are_ours(now);
+        self.quality.add_sent(bytes, ours, now);
     }
 
     pub(crate) fn handle_received(&mut self, packets: u64, bytes: u64, now: Instant) {
@@ -156,6 +160,22 @@ impl Member {
         if self.life.phase == Phase::Down && self.life.link_up {
             self.prober.hurry();
         }
+    }
+
+    /// A queue that makes round trips longer is of our making: we send no less than answers to what the peer sends.
+    fn queues_are_ours(&self, now: Instant) -> bool {
+        self.sent_rate.at(now) * ANSWERS > self.received_rate.at(now)
+    }
+
+    /// The peer's report on what it received.
+    pub(crate) fn handle_delivery(&mut self, report: &DeliveryReport, now: Instant) {
+        self.quality.add_delivery(
+            report.bytes,
+            (report.packets.into(), report.lost.into()),
+            report.interval,
+            self.queues_are_ours(now),
+            now,
+        );
     }
 
     /// Something that left at `sent` arrived. True if the path is up again.
@@ -339,7 +359,8 @@ impl Member {
                 }
             }
         }
-        if let Some(capacity) = self.quality.capacity() {
+        self.quality.capacity.expire(now);
+        if let Some((capacity, _)) = self.quality.capacity.get() {
             let old = self.told_capacity;
             if capacity.abs_diff(old) > old / 5 {
                 self.told_capacity = capacity;
@@ -490,8 +511,9 @@ impl Member {
             latency: self.quality.latency(),
             variation: self.quality.variation().unwrap_or_default(),
             declared: self.speed(),
-            measured: self.quality.capacity(),
-            reached: self.quality.reached(),
+            measured: self.quality.capacity.get().map(|(bits, _)| bits),
+            reached: self.quality.capacity.bound(),
+            full_since: self.quality.capacity.full_since(),
             allocation: self.rule.allocation,
             sent_rate: self.sent_rate.at(now) * 8.0,
             failover_to: self.rule.failover_to.clone(),

@@ -1,9 +1,11 @@
 //! What a policy decided: the only part of this crate that workers run.
 
+use std::sync::Arc;
+
 use crate::flow::{HashPolicy, hash_frame};
 
-/// Index into a peer's table of paths.
-pub type PathIndex = u16;
+/// Index into a peer's table of paths, of which there are at most [`crate::bond::MAX_PATHS`].
+pub type PathIndex = u8;
 
 /// How many slots a hashed plan has.
 pub const SLOTS: usize = 1024;
@@ -28,8 +30,10 @@ pub enum Plan<P = PathIndex> {
     },
     /// A flow's hash picks a slot, the slot names the path: `balance-xor`, `balance-aware`.
     Slots {
-        /// The path of each slot.
-        slots: Box<[P; SLOTS]>,
+        /// For each slot the place of its path in `paths`. The bond and the workers share one copy.
+        slots: Arc<[u8; SLOTS]>,
+        /// The paths; not empty.
+        paths: Box<[P]>,
         /// What makes two frames one flow.
         hash: HashPolicy,
     },
@@ -74,7 +78,9 @@ impl<P: Copy> Plan<P> {
                     .and_then(|index| paths.get(index))
                     .map_or(Pick::None, |path| Pick::One(*path))
             }
-            Self::Slots { slots, .. } => Pick::One(slots[flow as usize % SLOTS]),
+            Self::Slots { slots, paths, .. } => paths
+                .get(usize::from(slots[flow as usize % SLOTS]))
+                .map_or(Pick::None, |path| Pick::One(*path)),
         }
     }
 
@@ -122,30 +128,44 @@ impl<P: Copy> Plan<P> {
                     },
                 }
             }
-            Self::Slots { slots, hash } => {
-                let named: Vec<Option<Q>> = slots.iter().map(|path| rename(*path)).collect();
-                let known: Vec<Q> = named.iter().copied().flatten().collect();
+            Self::Slots { slots, paths, hash } => {
+                let named: Vec<Option<Q>> = paths.iter().map(|path| rename(*path)).collect();
+                let known: Box<[Q]> = named.iter().copied().flatten().collect();
                 if known.is_empty() {
                     return Plan::Unreachable;
                 }
-                let slots = std::array::from_fn(|slot| {
-                    named[slot].unwrap_or_else(|| known[slot % known.len()])
-                });
+                let slots = if known.len() == named.len() {
+                    Arc::clone(slots)
+                } else {
+                    let mut next = 0..;
+                    let places: Vec<Option<usize>> = named
+                        .iter()
+                        .map(|name| name.and_then(|_| next.next()))
+                        .collect();
+                    Arc::new(std::array::from_fn(|slot| {
+                        let place = places.get(usize::from(slots[slot])).copied().flatten();
+                        place.unwrap_or(slot % known.len()) as u8
+                    }))
+                };
                 Plan::Slots {
-                    slots: Box::new(slots),
+                    slots,
+                    paths: known,
                     hash: *hash,
                 }
             }
         }
     }
 
-    /// Every path that the plan names; repeats are possible.
-    pub fn paths(&self) -> &[P] {
+    /// Every path that the plan names, once for each turn or slot that it has.
+    pub fn paths(&self) -> Vec<P> {
         match self {
-            Self::Unreachable => &[],
-            Self::Single(path) => std::slice::from_ref(path),
-            Self::Every(paths) | Self::Rotate { paths, .. } => paths,
-            Self::Slots { slots, .. } => &slots[..],
+            Self::Unreachable => Vec::new(),
+            Self::Single(path) => vec![*path],
+            Self::Every(paths) | Self::Rotate { paths, .. } => paths.to_vec(),
+            Self::Slots { slots, paths, .. } => slots
+                .iter()
+                .filter_map(|place| paths.get(usize::from(*place)).copied())
+                .collect(),
         }
     }
 }
@@ -156,23 +176,21 @@ mod tests {
 
     fn slots(paths: [u32; 4]) -> Plan<u32> {
         Plan::Slots {
-            slots: Box::new(std::array::from_fn(|slot| paths[slot % 4])),
+            slots: Arc::new(std::array::from_fn(|slot| (slot % 4) as u8)),
+            paths: Box::new(paths),
             hash: HashPolicy::default(),
         }
     }
 
     #[test]
     fn mapping_leaves_unknown_paths_out() {
-        let rename = |path: u32| (path != 7).then_some(path as u16 + 100);
+        let rename = |path: u32| (path != 7).then_some(path as u8 + 100);
         assert_eq!(Plan::Single(7).map(rename), Plan::Unreachable);
         assert_eq!(Plan::Single(1).map(rename), Plan::Single(101));
         let every: Plan<u32> = Plan::Every(Box::new([7, 2]));
         assert_eq!(every.map(rename), Plan::Single(102));
         let mapped = slots([1, 7, 2, 3]).map(rename);
-        let Plan::Slots { slots, .. } = mapped else {
-            panic!("{mapped:?}");
-        };
-        assert_eq!(&slots[..4], &[101, 102, 102, 103]);
+        assert_eq!(&mapped.paths()[..4], &[101, 102, 102, 103]);
     }
 
     #[test]

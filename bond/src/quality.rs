@@ -1,15 +1,16 @@
-//! How good a path is: latency, variation, loss, errors, availability and capacity, each over its own window.
+//! How good a path is: latency, variation, loss, errors and availability, each over its own window.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::capacity::Capacity;
 use crate::config::{QualityLimits, QualityWeights};
 
 /// How many latency samples the variation is taken from.
 const SAMPLES: usize = 64;
-/// Window of the largest latency and of the capacity.
+/// Window of the largest latency.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Loss and errors are told from ten buckets of this length.
 const BUCKET: Duration = Duration::from_millis(500);
@@ -110,8 +111,7 @@ pub struct Quality {
     smallest: Option<u32>,
     outcomes: Outcomes,
     received: Outcomes,
-    capacity: Option<u64>,
-    reached: WindowedMax,
+    pub(crate) capacity: Capacity,
     transitions: VecDeque<(Instant, bool)>,
 }
 
@@ -128,6 +128,7 @@ impl Quality {
         }
         self.round_trips.push_back(micros);
         self.largest.add(u64::from(micros), now);
+        self.capacity.add_round_trip(f64::from(micros), now);
         self.smallest = Some(self.smallest.map_or(micros, |least| least.min(micros)));
     }
 
@@ -146,44 +147,36 @@ impl Quality {
         self.received.add(authentic, forged, now);
     }
 
-    /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. A rate only tells a
-    /// capacity if packets were lost or had to queue; else it only says that little was sent.
+    /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. `ours`: a queue would
+    /// be of our making.
     pub fn add_delivery(
         &mut self,
         bytes: u64,
-        packets: u64,
-        lost: u64,
+        (packets, lost): (u64, u64),
         interval: Duration,
+        ours: bool,
         now: Instant,
     ) {
-        if interval.is_zero() {
-            return;
-        }
         self.add_outcomes(packets, lost, now);
-        let bits = (bytes as f64 * 8.0 / interval.as_secs_f64()) as u64;
-        self.reached.add(bits, now);
-        let all = packets + lost;
-        let is_congested = lost * 50 > all || self.queueing_delay() > self.queueing_limit();
-        self.capacity = match (is_congested, self.capacity) {
-            (true, None) => Some(bits),
-            // Most of what was sent did not fit: what arrived is what fits.
-            (true, Some(old)) if lost * 10 > all && bits < old / 2 => Some(bits),
-            (true, Some(old)) => Some(bits.max((old as f64 * 0.85) as u64)),
-            // It is nearly full and takes it: it may have become wider.
-            (false, Some(old)) if bits > old / 5 * 4 => Some(bits.max(old + old / 4)),
-            (false, unchanged) => unchanged,
+        let queue = (self.least_round_trip(), ours);
+        self.capacity
+            .add_delivery(bytes, (packets, lost), interval, queue, now);
+    }
+
+    /// So many bytes left.
+    pub fn add_sent(&mut self, bytes: u64, ours: bool, now: Instant) {
+        let (loss, outcomes) = self.loss(now);
+        let loss = if outcomes >= ENOUGH_OUTCOMES {
+            loss
+        } else {
+            0.0
         };
+        let queue = (self.least_round_trip(), ours);
+        self.capacity.add_sent(bytes, loss, queue, now);
     }
 
-    fn queueing_delay(&self) -> f64 {
-        match (self.smoothed, self.smallest) {
-            (Some(smoothed), Some(least)) => smoothed - f64::from(least),
-            _ => 0.0,
-        }
-    }
-
-    fn queueing_limit(&self) -> f64 {
-        (f64::from(self.smallest.unwrap_or(0)) / 2.0).max(20_000.0)
+    fn least_round_trip(&self) -> f64 {
+        f64::from(self.smallest.unwrap_or(0))
     }
 
     /// The path went up or down.
@@ -239,16 +232,6 @@ impl Quality {
     /// Failed authentications / received of the last 5 s, and how many packets that is told from.
     pub fn error_ratio(&self, now: Instant) -> (f64, u64) {
         ratio(self.received.totals(now))
-    }
-
-    /// Measured capacity in bit/s; `None` while it has never been full.
-    pub fn capacity(&self) -> Option<u64> {
-        self.capacity.filter(|bits| *bits > 0)
-    }
-
-    /// The highest rate of the last 10 s in bit/s: the capacity is no less.
-    pub fn reached(&self) -> u64 {
-        self.reached.get().unwrap_or(0)
     }
 
     /// Share of the last 600 s, or of the path's life, that it was up.
@@ -358,36 +341,6 @@ mod tests {
         quality.add_outcomes(80, 20, at(1000));
         assert_eq!(quality.loss(at(2000)), (0.2, 100));
         assert_eq!(quality.loss(at(7000)), (0.0, 0));
-    }
-
-    #[test]
-    fn capacity_is_told_only_by_a_full_path_and_follows_it_down_and_up() {
-        let mut quality = Quality::default();
-        let quarter = Duration::from_millis(250);
-        quality.add_delivery(1_000_000, 1000, 0, quarter, at(250));
-        assert_eq!((quality.capacity(), quality.reached()), (None, 32_000_000));
-        quality.add_delivery(1_000_000, 1000, 50, quarter, at(500));
-        assert_eq!(quality.capacity(), Some(32_000_000));
-        // Little to send: no change.
-        quality.add_delivery(1000, 1, 0, quarter, at(750));
-        assert_eq!(quality.capacity(), Some(32_000_000));
-        // A tenth of it, at once if most is lost, else within three seconds.
-        let mut slowly = quality.clone();
-        quality.add_delivery(100_000, 100, 900, quarter, at(1000));
-        assert_eq!(quality.capacity(), Some(3_200_000));
-        for step in 0..12 {
-            slowly.add_delivery(100_000, 100, 5, quarter, at(1000 + 250 * step));
-        }
-        let capacity = slowly.capacity().expect("it was full");
-        assert!((3_200_000..5_000_000).contains(&capacity), "{capacity}");
-        // Ten times as much, with as much to send as the estimate allows: within five seconds.
-        let mut steps = 0;
-        while quality.capacity() < Some(32_000_000) {
-            let bytes = quality.capacity().unwrap_or(0) / 32;
-            quality.add_delivery(bytes, 1000, 0, quarter, at(4000 + 250 * steps));
-            steps += 1;
-            assert!(steps <= 20);
-        }
     }
 
     #[test]

@@ -25,8 +25,12 @@ impl Bond {
                 Some(Speed::BitsPerSecond(bits)) => Some((bits, CapacitySource::Declared)),
                 None => member
                     .quality
-                    .capacity()
-                    .map(|bits| (bits, CapacitySource::Measured)),
+                    .capacity
+                    .get()
+                    .map(|(bits, reported)| match reported {
+                        true => (bits, CapacitySource::Measured),
+                        false => (bits, CapacitySource::Estimated),
+                    }),
             };
             let mut punishment = member.life.punishment;
             punishment.advance(member.life.phase == Phase::Up, now);

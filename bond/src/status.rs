@@ -41,6 +41,8 @@ pub enum CapacitySource {
     Declared,
     /// Reports of the receiver.
     Measured,
+    /// What we sent while packets queued: the peer does not report.
+    Estimated,
 }
 
 /// What `bond <peer> show` shows.

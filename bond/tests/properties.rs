@@ -9,6 +9,7 @@ use std::time::Duration;
 use bond::config::{BalancePolicy, LinkMode, RebalanceStrategy, Speed};
 use bond::plan::SLOTS;
 use bond::policy::allocation::{Basis, shares};
+use bond::policy::placement::{Balance, Lane};
 use bond::policy::slots::{Mobility, SlotTable, quotas};
 use bond::policy::{Fitness, View, balance_rr, candidates};
 use bond::{BasePolicy, PathId, Plan, PolicySettings};
@@ -62,6 +63,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
                 declared,
                 measured,
                 reached: u64::from(id) << 20,
+                full_since: None,
                 allocation,
                 sent_rate: 0.0,
                 failover_to: None,
@@ -74,10 +76,7 @@ fn any_views() -> impl Strategy<Value = Vec<View>> {
 }
 
 fn owners(table: &SlotTable) -> Vec<PathId> {
-    table
-        .owners()
-        .map(|owners| owners.to_vec())
-        .unwrap_or_default()
+    (0..SLOTS).filter_map(|slot| table.owner(slot)).collect()
 }
 
 fn moved(before: &[PathId], after: &[PathId]) -> usize {
@@ -154,10 +153,10 @@ proptest! {
         prop_assert_eq!(gone, moved(&before, &after));
         prop_assert!(before.iter().zip(&after).all(|(old, new)| old == new || *old == victim));
         // Nothing else moves, except to even out what rounding and changed shares ask for.
-        let mobility = Mobility { strategy: RebalanceStrategy::Opportunistic, pause: Duration::from_millis(250) };
+        let mobility = Mobility { strategy: RebalanceStrategy::Opportunistic, pause: Duration::from_millis(250), balance: Balance::Off };
         for _ in 0..40 {
             now = now + Duration::from_millis(250);
-            table.step(mobility, false, now);
+            table.step(mobility, &[], now);
         }
         let settled = owners(&table);
         prop_assert!(moved(&after, &settled) <= 8, "{}", moved(&after, &settled));
@@ -166,9 +165,9 @@ proptest! {
         prop_assert_eq!(&owners(&table), &settled);
         let mut last = settled;
         let mut steps = 0;
-        while table.next_step(false).is_some() && steps < 60 {
+        while table.next_step(Balance::Off, false).is_some() && steps < 60 {
             now = now + Duration::from_millis(250);
-            table.step(mobility, false, now);
+            table.step(mobility, &[], now);
             let next = owners(&table);
             prop_assert!(moved(&last, &next) <= SLOTS / 10);
             last = next;
@@ -179,7 +178,7 @@ proptest! {
         }
         // And then rest.
         now = now + Duration::from_secs(60);
-        prop_assert_eq!(table.step(mobility, false, now), None);
+        prop_assert_eq!(table.step(mobility, &[], now), None);
         prop_assert_eq!(table.retarget(&all, now), None);
     }
 }
@@ -268,13 +267,24 @@ fn uneven_load_is_evened_out_and_then_left_alone() {
         let mobility = Mobility {
             strategy,
             pause: Duration::from_millis(250),
+            balance: Balance::Follow,
         };
+        let lanes: Vec<Lane> = shares
+            .keys()
+            .map(|path| Lane {
+                path: *path,
+                capacity: None,
+                is_unknown: true,
+                full_since: None,
+                rate: 0.0,
+            })
+            .collect();
         let mut changes = 0;
         for step in 0..240 {
             now = now + Duration::from_millis(250);
             table.add_bytes(of_one.iter().map(|slot| (*slot, 1_000_000)), now);
             let moved = table
-                .step(mobility, true, now)
+                .step(mobility, &lanes, now)
                 .map_or(0, |(moved, _)| moved);
             changes += moved;
             assert!(step < 80 || moved == 0, "moves at step {step}");

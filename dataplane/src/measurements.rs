@@ -4,9 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bond::Plan;
 use bond::plan::SLOTS;
 use bond::qos::is_sampled;
+use bond::{PathIndex, Plan};
 use node::io::{PathKey, Sample};
 use node::snapshot::{PathActivity, PathEntry, PeerEntry};
 use protocol::{Address, Instant, PacketId};
@@ -23,6 +23,12 @@ const PATHS: usize = 16;
 const SLOT_PEERS: usize = 8;
 /// How long counts of slots may wait.
 const SLOTS_PATIENCE: Duration = Duration::from_millis(250);
+/// The same while flows are new: the bond places them by what they send.
+const NEW_FLOWS_PATIENCE: Duration = Duration::from_millis(50);
+/// So many handovers are early after a flow started: until it is a second old.
+const EARLY_HANDOVERS: u8 = 20;
+/// A slot that was silent for one to two of these starts anew.
+const FORGET_SLOTS: Duration = Duration::from_secs(5);
 
 /// One worker's notes.
 #[derive(Debug, Default)]
@@ -67,6 +73,47 @@ impl PathSums {
 struct SlotSums {
     peer: Address,
     bytes: Box<[u64; SLOTS]>,
+    /// Slots that sent since the last turn of [`FORGET_SLOTS`], and since the one before: a bit each.
+    known: [[u64; SLOTS / 64]; 2],
+    turned: Instant,
+    /// Early handovers left.
+    early: u8,
+    /// Nothing was sent since the handover before.
+    is_idle: bool,
+}
+
+impl SlotSums {
+    fn new(peer: Address, now: Instant) -> Self {
+        Self {
+            peer,
+            bytes: Box::new([0; SLOTS]),
+            known: [[0; SLOTS / 64]; 2],
+            turned: now,
+            early: 0,
+            is_idle: false,
+        }
+    }
+
+    fn add(&mut self, slot: usize, length: usize) {
+        self.bytes[slot] += length as u64;
+        let (word, bit) = (slot / 64, 1 << (slot % 64));
+        if (self.known[0][word] | self.known[1][word]) & bit == 0 {
+            self.early = EARLY_HANDOVERS;
+        }
+        self.known[0][word] |= bit;
+    }
+
+    fn turn(&mut self, now: Instant) {
+        let elapsed = now.duration_since(self.turned);
+        if elapsed >= FORGET_SLOTS {
+            self.turned = now;
+            self.known.swap(0, 1);
+            self.known[0] = [0; SLOTS / 64];
+        }
+        if elapsed >= 2 * FORGET_SLOTS {
+            self.known[1] = [0; SLOTS / 64];
+        }
+    }
 }
 
 impl Measurements {
@@ -111,19 +158,26 @@ impl Measurements {
         if !matches!(peer.plan, Plan::Slots { .. }) {
             return;
         }
-        let found = self.slots.iter().position(|s| s.peer == peer.address);
-        let index = match found {
+        let find = |test: &dyn Fn(&SlotSums) -> bool| self.slots.iter().position(test);
+        let index = match find(&|sums| sums.peer == peer.address) {
             Some(index) => index,
             None if self.slots.len() < SLOT_PEERS => {
-                self.slots.push(SlotSums {
-                    peer: peer.address,
-                    bytes: Box::new([0; SLOTS]),
-                });
+                self.slots.push(SlotSums::new(peer.address, now));
                 self.slots.len() - 1
             }
-            None => return,
+            // Whoever is silent makes room.
+            None => match find(&|sums| sums.is_idle) {
+                Some(index) => {
+                    self.slots[index] = SlotSums::new(peer.address, now);
+                    index
+                }
+                None => return,
+            },
         };
-        self.slots[index].bytes[Plan::<u16>::slot_of(flow)] += length as u64;
+        if self.slots_since.is_none() {
+            self.slots[index].turn(now);
+        }
+        self.slots[index].add(Plan::<PathIndex>::slot_of(flow), length);
         self.slots_since.get_or_insert(now);
     }
 
@@ -176,22 +230,21 @@ impl Measurements {
             self.samples_since = None;
             count(push(Handover::Samples(self.samples.drain(..).collect())));
         }
-        if over(self.slots_since, SLOTS_PATIENCE) {
+        if over(self.slots_since, self.slots_patience()) {
             self.slots_since = None;
-            self.slots.retain_mut(|sums| {
+            for sums in &mut self.slots {
                 let slots: Vec<(u16, u64)> = (0..)
                     .zip(sums.bytes.iter_mut())
                     .filter(|(_, bytes)| **bytes > 0)
                     .map(|(slot, bytes)| (slot, std::mem::take(bytes)))
                     .collect();
                 let peer = sums.peer;
-                // Whoever was silent makes room.
-                let busy = !slots.is_empty();
-                if busy {
+                sums.is_idle = slots.is_empty();
+                if !slots.is_empty() {
                     count(push(Handover::SlotBytes { peer, slots }));
                 }
-                busy
-            });
+                sums.early = sums.early.saturating_sub(1);
+            }
         }
     }
 
@@ -199,8 +252,16 @@ impl Measurements {
     pub(crate) fn patience(&self) -> Option<Duration> {
         match (self.samples_since, self.slots_since) {
             (Some(_), _) => Some(SAMPLES_PATIENCE),
-            (None, Some(_)) => Some(SLOTS_PATIENCE),
+            (None, Some(_)) => Some(self.slots_patience()),
             (None, None) => None,
+        }
+    }
+
+    fn slots_patience(&self) -> Duration {
+        if self.slots.iter().any(|sums| sums.early > 0) {
+            NEW_FLOWS_PATIENCE
+        } else {
+            SLOTS_PATIENCE
         }
     }
 }

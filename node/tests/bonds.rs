@@ -145,9 +145,9 @@ fn planned(net: &Net, of: usize, peer: usize) -> Vec<u8> {
         let position = net.nodes[of].links.iter().position(|l| l.id == link);
         u8::try_from(position.unwrap() + 1).unwrap()
     };
-    let indices = entry.plan.paths().iter();
+    let indices = entry.plan.paths().into_iter();
     indices
-        .map(|index| number(entry.paths[usize::from(*index)].key.link))
+        .map(|index| number(entry.paths[usize::from(index)].key.link))
         .collect()
 }
 

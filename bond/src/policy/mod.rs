@@ -6,15 +6,18 @@ pub mod balance_aware;
 pub mod balance_rr;
 pub mod balance_xor;
 pub mod broadcast;
+mod load;
 pub mod none;
+pub mod placement;
 pub mod queue;
 pub mod slots;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use protocol::MacAddress;
+use protocol::{Instant, MacAddress};
 
+use self::placement::Lane;
 use crate::config::{LinkMode, Speed};
 use crate::path::PathId;
 
@@ -62,14 +65,36 @@ pub struct View {
     pub declared: Option<Speed>,
     /// Measured capacity in bit/s.
     pub measured: Option<u64>,
-    /// The highest recent rate in bit/s: the capacity is no less.
+    /// The capacity is no less than this many bit/s.
     pub reached: u64,
+    /// Since when it is full.
+    pub full_since: Option<Instant>,
     /// Declared share.
     pub allocation: Option<f64>,
     /// Bits per second that leave on it.
     pub sent_rate: f64,
     /// The link that takes over, by its entry.
     pub failover_to: Option<String>,
+}
+
+impl View {
+    /// What placing flows needs of it.
+    pub fn lane(&self) -> Lane {
+        let declared = match self.declared {
+            Some(Speed::BitsPerSecond(bits)) => Some(bits),
+            _ => None,
+        };
+        let capacity = declared.or(self.measured);
+        Lane {
+            path: self.id,
+            capacity: capacity.map(|bits| bits as f64),
+            is_unknown: self.measured.is_none()
+                && self.declared.is_none()
+                && self.allocation.is_none(),
+            full_since: self.full_since,
+            rate: self.sent_rate,
+        }
+    }
 }
 
 /// The paths to use side by side: of the best fitness; primary links before secondary before spare ones, with `overflow`
@@ -154,6 +179,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         declared: None,
         measured: None,
         reached: 0,
+        full_since: None,
         allocation: None,
         sent_rate: 0.0,
         failover_to: None,

@@ -1,30 +1,32 @@
 //! The table of slots behind a hashed plan: which path each slot's flows take, and when a slot may change its path. A slot
-//! moves for a cause only: its path failed, the target shares changed, or load is uneven.
+//! moves for a cause only: its path failed, the target shares changed, or load asks for it (`placement`).
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Instant;
 
 use super::allocation::Shares;
+use super::load::Load;
+use super::placement::{Balance, Lane, Trial};
 use crate::config::RebalanceStrategy;
 use crate::path::PathId;
 use crate::plan::SLOTS;
 
 /// Steps of moving slots are this far apart.
 pub const STEP: Duration = Duration::from_millis(250);
-/// At most this many slots move per step: a tenth.
-const PER_STEP: usize = SLOTS / 10;
-/// Target shares that change by less leave the slots where they are.
-const SHARE_TOLERANCE: f64 = 0.05;
-/// A slot that was silent this long carries no flow any more.
-const ENDED: Duration = Duration::from_secs(10);
+/// The same while there is no hurry.
+const CALM_STEP: Duration = Duration::from_secs(1);
+/// And while flows are young.
+const YOUNG_STEP: Duration = Duration::from_millis(50);
+/// At most this many slots that carry flows move per step: a tenth.
+pub(super) const PER_STEP: usize = SLOTS / 10;
+/// Target shares that change by less leave the slots where they are: of the whole, and of a share itself.
+pub(super) const SHARE_TOLERANCE: f64 = 0.05;
+const RELATIVE_TOLERANCE: f64 = 0.25;
+const SMALL_SHARE: f64 = 0.01;
 /// An opportunistic move waits no longer for a pause.
 const IMPATIENCE: Duration = Duration::from_secs(3);
-/// Least time between two moves of a slot, and of one that carries more than a tenth.
-const REST: Duration = Duration::from_secs(1);
-const ELEPHANT_REST: Duration = Duration::from_secs(10);
-/// Bytes per second below which load is not worth balancing.
-const WORTHWHILE: f64 = 20_000.0;
 
 /// Whether and when slots may move.
 #[derive(Clone, Copy, Debug)]
@@ -33,27 +35,28 @@ pub struct Mobility {
     pub strategy: RebalanceStrategy,
     /// A silence this long keeps a flow's packets in order when it changes its path.
     pub pause: Duration,
-}
-
-/// What is known of the load.
-#[derive(Clone, Debug)]
-struct Load {
-    /// Smoothed bytes per second.
-    rates: Box<[f32; SLOTS]>,
-    last_active: Box<[Instant; SLOTS]>,
-    at: Instant,
+    /// What moves flows besides failures and changed targets.
+    pub balance: Balance,
 }
 
 /// Which path each slot's flows take.
 #[derive(Clone, Debug, Default)]
 pub struct SlotTable {
-    owners: Option<Box<[PathId; SLOTS]>>,
+    /// The paths that own slots, by their number in `owners`.
+    pub(super) paths: Vec<PathId>,
+    /// Shared with the plan, and copied only when a slot moves.
+    pub(super) owners: Option<Arc<[u8; SLOTS]>>,
+    /// What the slots follow.
     targets: Shares,
-    moved: Option<Box<[Instant; SLOTS]>>,
-    load: Option<Load>,
+    /// The same, as exact as it is known now; flows follow that.
+    pub(super) wanted: Shares,
+    pub(super) load: Option<Box<Load>>,
     /// Since when slots are being moved towards changed targets.
     settling: Option<Instant>,
     last_step: Option<Instant>,
+    pub(super) trial: Option<Trial>,
+    /// Until when no flow is tried on another path.
+    pub(super) no_trial_until: Instant,
 }
 
 /// A path's claim on a slot: the largest wins, in proportion to the weights (weighted rendezvous hashing).
@@ -119,16 +122,28 @@ pub fn quotas(shares: &Shares) -> Vec<(PathId, usize)> {
 }
 
 impl SlotTable {
-    /// The path of each slot; `None` before the first target.
-    pub fn owners(&self) -> Option<&[PathId; SLOTS]> {
-        self.owners.as_deref()
+    /// The paths that own slots, and for each slot the place of its path among them; `None` before the first target.
+    pub fn owners(&self) -> Option<(&[PathId], &Arc<[u8; SLOTS]>)> {
+        Some((&self.paths, self.owners.as_ref()?))
+    }
+
+    /// The path of a slot.
+    pub fn owner(&self, slot: usize) -> Option<PathId> {
+        let place = self.owners.as_ref()?.get(slot)?;
+        self.paths.get(usize::from(*place)).copied()
     }
 
     /// How many slots a path has.
     pub fn count(&self, path: PathId) -> usize {
-        self.owners.as_ref().map_or(0, |owners| {
-            owners.iter().filter(|owner| **owner == path).count()
-        })
+        let (Some(owners), Some(place)) = (&self.owners, self.place_of(path)) else {
+            return 0;
+        };
+        owners.iter().filter(|owner| **owner == place).count()
+    }
+
+    fn place_of(&self, path: PathId) -> Option<u8> {
+        let place = self.paths.iter().position(|known| *known == path)?;
+        u8::try_from(place).ok()
     }
 
     /// The target shares in force.
@@ -136,118 +151,150 @@ impl SlotTable {
         &self.targets
     }
 
-    /// When the next step is due; `None` if nothing waits to be moved and no load is known.
-    pub fn next_step(&self, balances_load: bool) -> Option<Instant> {
-        let wait = if self.settling.is_some() {
-            STEP
-        } else if balances_load && self.load.is_some() && self.targets.len() > 1 {
-            REST
-        } else {
-            return None;
+    /// When the next step is due; `None` if nothing waits to be moved and no load is known. `hurry`: a path is full.
+    pub fn next_step(&self, balance: Balance, hurry: bool) -> Option<Instant> {
+        let load = self.load.as_ref().filter(|_| self.targets.len() > 1);
+        let wait = match load {
+            Some(load) if balance.places() && load.has_young() => YOUNG_STEP,
+            _ if self.settling.is_some() => STEP,
+            Some(_) if balance.moves() => {
+                if hurry || self.trial.is_some() {
+                    STEP
+                } else {
+                    CALM_STEP
+                }
+            }
+            _ => return None,
         };
         Some(self.last_step.map_or(Instant::ZERO, |last| last + wait))
     }
 
     /// New target shares. Slots of paths that are not among them move at once, and only those; others follow step by step
-    /// if some share changed by more than 5 %. Returns how many moved at once; `None` if the targets stay as they are.
+    /// if some share changed by more than 5 % of the whole, or by more than a quarter of itself. Returns how many moved at
+    /// once; `None` if the targets stay as they are.
     pub fn retarget(&mut self, shares: &Shares, now: Instant) -> Option<usize> {
         if shares.is_empty() {
             self.owners = None;
+            self.paths.clear();
             self.targets.clear();
+            self.wanted.clear();
             self.settling = None;
             return None;
         }
+        self.wanted.clone_from(shares);
         let same_paths = shares.keys().eq(self.targets.keys());
-        let shift = shares
-            .iter()
-            .map(|(path, share)| (share - self.targets.get(path).unwrap_or(&0.0)).abs())
-            .fold(0.0, f64::max);
-        if same_paths && shift <= SHARE_TOLERANCE && self.owners.is_some() {
+        let has_shifted = shares.iter().any(|(path, share)| {
+            let old = self.targets.get(path).copied().unwrap_or(0.0);
+            let shift = (share - old).abs();
+            shift > SHARE_TOLERANCE || shift > (RELATIVE_TOLERANCE * old).max(SMALL_SHARE)
+        });
+        if same_paths && !has_shifted && self.owners.is_some() {
             return None;
         }
         let gone_only = shares.keys().all(|path| self.targets.contains_key(path));
-        self.targets = shares.clone();
-        let moved = match self.owners.take() {
-            None => {
-                self.owners = Some(Box::new([PathId(u32::MAX); SLOTS]));
-                self.adopt(now);
-                0
-            }
-            Some(owners) => {
-                self.owners = Some(owners);
-                let moved = self.adopt(now);
-                if !gone_only || same_paths || shift > SHARE_TOLERANCE {
-                    self.settling.get_or_insert(now);
-                }
-                moved
-            }
-        };
+        let is_first = self.owners.is_none();
+        self.targets.clone_from(shares);
+        let moved = self.adopt();
+        if is_first {
+            return Some(0);
+        }
+        if !gone_only || same_paths || has_shifted {
+            self.settling.get_or_insert(now);
+        }
         Some(moved)
     }
 
-    /// Slots whose path is no target get one that has fewer than its quota.
-    fn adopt(&mut self, now: Instant) -> usize {
-        let Some(owners) = &mut self.owners else {
-            return 0;
-        };
-        let mut room: Vec<(PathId, isize)> = quotas(&self.targets)
+    /// Slots whose path is no target get one that has fewer than its quota; paths that are no target are forgotten.
+    fn adopt(&mut self) -> usize {
+        let old: Vec<Option<PathId>> = (0..SLOTS).map(|slot| self.owner(slot)).collect();
+        self.paths = self.targets.keys().copied().collect();
+        let mut room: Vec<isize> = quotas(&self.targets)
             .into_iter()
-            .map(|(path, quota)| (path, quota as isize))
+            .map(|(_, quota)| quota as isize)
             .collect();
-        for owner in owners.iter() {
-            if let Some(entry) = room.iter_mut().find(|(path, _)| path == owner) {
-                entry.1 -= 1;
-            }
+        let places: Vec<Option<usize>> = old
+            .iter()
+            .map(|path| self.paths.iter().position(|known| Some(*known) == *path))
+            .collect();
+        for place in places.iter().flatten() {
+            room[*place] -= 1;
         }
+        let mut owners = [0u8; SLOTS];
         let mut moved = 0;
-        for (slot, owner) in owners.iter_mut().enumerate() {
-            if self.targets.contains_key(owner) {
-                continue;
-            }
-            let heir = room
-                .iter_mut()
-                .filter(|(_, room)| *room > 0)
-                .max_by(|(a, _), (b, _)| {
-                    claim(slot, *a, self.targets[a]).total_cmp(&claim(slot, *b, self.targets[b]))
-                });
-            if let Some((path, room)) = heir {
-                *owner = *path;
-                *room -= 1;
+        for (slot, place) in places.iter().enumerate() {
+            let place = place.unwrap_or_else(|| {
+                let heir = (0..room.len())
+                    .filter(|heir| room[*heir] > 0)
+                    .max_by(|a, b| self.claim_of(slot, *a).total_cmp(&self.claim_of(slot, *b)));
+                let heir = heir.unwrap_or(0);
+                room[heir] -= 1;
                 moved += 1;
-                if let Some(times) = &mut self.moved {
-                    times[slot] = now;
-                }
-            }
+                heir
+            });
+            owners[slot] = place as u8;
         }
+        self.owners = Some(Arc::new(owners));
         moved
     }
 
-    /// Moves some slots towards the targets, then some for even load; returns how many and why.
+    fn claim_of(&self, slot: usize, place: usize) -> f64 {
+        let path = self.paths[place];
+        claim(slot, path, self.targets[&path])
+    }
+
+    /// Bytes that left per slot since the last call.
+    pub fn add_bytes(&mut self, slots: impl IntoIterator<Item = (usize, u64)>, now: Instant) {
+        self.load
+            .get_or_insert_with(|| Box::new(Load::new(now)))
+            .add(slots, now);
+    }
+
+    /// Moves some slots towards the targets and some for even load; returns how many and why. `lanes`: what is known of the
+    /// paths.
     pub fn step(
         &mut self,
         mobility: Mobility,
-        balances_load: bool,
+        lanes: &[Lane],
         now: Instant,
     ) -> Option<(usize, &'static str)> {
-        if self.next_step(balances_load)? > now {
+        let hurry = lanes.iter().any(|lane| lane.full_since.is_some());
+        if self.next_step(mobility.balance, hurry)? > now {
+            return None;
+        }
+        let last = self.last_step;
+        if let Some(load) = &mut self.load {
+            load.advance(now);
+        }
+        if mobility.balance.places() {
+            let placed = self.place_young();
+            if placed > 0 {
+                self.last_step = Some(now);
+                return Some((placed, "new flows"));
+            }
+        }
+        // Steps for young flows come more often than others.
+        if last.is_some_and(|last| last + STEP > now)
+            && self.load.as_ref().is_some_and(|load| load.has_young())
+        {
             return None;
         }
         self.last_step = Some(now);
         if self.settling.is_some() {
             let moved = self.settle(mobility, now);
-            return (moved > 0).then_some((moved, "target allocation"));
+            if moved > 0 {
+                return Some((moved, "target allocation"));
+            }
         }
-        let moved = self.even_out(mobility, now);
-        (moved > 0).then_some((moved, "uneven load"))
+        self.balance(mobility, lanes, now)
     }
 
+    /// Moves slots from paths that have too many to those that have too few. Slots without a flow first, and without limit.
     fn settle(&mut self, mobility: Mobility, now: Instant) -> usize {
-        let quotas = quotas(&self.targets);
-        let mut balance: Vec<(PathId, isize)> = quotas
+        let mut balance: Vec<isize> = quotas(&self.targets)
             .iter()
-            .map(|(path, quota)| (*path, *quota as isize - self.count(*path) as isize))
+            .map(|(path, quota)| *quota as isize - self.count(*path) as isize)
             .collect();
-        if balance.iter().all(|(_, room)| *room == 0) {
+        if balance.iter().all(|room| *room == 0) {
             self.settling = None;
             return 0;
         }
@@ -257,170 +304,74 @@ impl SlotTable {
         let Some(mut owners) = self.owners.take() else {
             return 0;
         };
-        let mut moved = 0;
+        let (mut moved, mut carrying) = (0, 0);
+        let has_ended =
+            |table: &Self, slot| table.load.as_ref().is_some_and(|load| load.has_ended(slot));
         // First the slots that the gaining path would win among all, then any.
-        for only_won in [true, false] {
-            for (slot, owner) in owners.iter_mut().enumerate() {
-                if moved == PER_STEP {
-                    break;
-                }
-                let Some(from) = balance
-                    .iter()
-                    .position(|(path, room)| path == owner && *room < 0)
-                else {
+        for (only_ended, only_won) in [(true, true), (true, false), (false, true), (false, false)] {
+            for slot in 0..SLOTS {
+                let from = usize::from(owners[slot]);
+                let ended = has_ended(self, slot);
+                if balance[from] >= 0 || only_ended && !ended || !ended && carrying == PER_STEP {
                     continue;
-                };
-                let claim = |path: &PathId| claim(slot, *path, self.targets[path]);
-                let to = balance
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, (_, room))| *room > 0)
-                    .max_by(|(_, (a, _)), (_, (b, _))| claim(a).total_cmp(&claim(b)))
-                    .map(|(index, _)| index);
+                }
+                let to = (0..balance.len())
+                    .filter(|to| balance[*to] > 0)
+                    .max_by(|a, b| self.claim_of(slot, *a).total_cmp(&self.claim_of(slot, *b)));
                 let Some(to) = to else {
                     break;
                 };
-                let winner = balance[to].0;
-                if only_won && claim(&winner) < claim(owner)
-                    || !self.may_move(slot, mobility, waited, 1.0, now)
+                if only_won && self.claim_of(slot, to) < self.claim_of(slot, from)
+                    || !self.may_move(slot, mobility, waited)
                 {
                     continue;
                 }
-                balance[from].1 += 1;
-                balance[to].1 -= 1;
-                *owner = winner;
-                self.note_move(slot, now);
+                balance[from] += 1;
+                balance[to] -= 1;
+                Arc::make_mut(&mut owners)[slot] = to as u8;
                 moved += 1;
+                if !ended {
+                    carrying += 1;
+                    self.note_move(slot);
+                }
             }
         }
         self.owners = Some(owners);
-        if balance.iter().all(|(_, room)| *room == 0) {
+        if balance.iter().all(|room| *room == 0) {
             self.settling = None;
         }
         moved
     }
 
-    fn note_move(&mut self, slot: usize, now: Instant) {
-        self.moved
-            .get_or_insert_with(|| Box::new([Instant::ZERO; SLOTS]))[slot] = now;
+    pub(super) fn note_move(&mut self, slot: usize) {
+        if let Some(load) = &mut self.load {
+            load.note_move(slot);
+        }
     }
 
-    /// `total`: bytes per second of the bond.
-    fn may_move(
-        &self,
-        slot: usize,
-        mobility: Mobility,
-        waited: Duration,
-        total: f64,
-        now: Instant,
-    ) -> bool {
+    /// Gives a slot another path.
+    pub(super) fn give(&mut self, slot: usize, place: usize) {
+        if let Some(owners) = &mut self.owners {
+            Arc::make_mut(owners)[slot] = place as u8;
+            self.note_move(slot);
+        }
+    }
+
+    fn may_move(&self, slot: usize, mobility: Mobility, waited: Duration) -> bool {
         let Some(load) = &self.load else {
             // Nothing is known of any flow; the pace alone limits what moves.
             return true;
         };
-        let rest = if f64::from(load.rates[slot]) > total / 10.0 && total > WORTHWHILE {
-            ELEPHANT_REST
-        } else {
-            REST
-        };
-        if let Some(moved) = &self.moved
-            && moved[slot] > Instant::ZERO
-            && moved[slot] + rest > now
-        {
-            return false;
+        if load.has_ended(slot) {
+            return true;
         }
-        let silent = now.duration_since(load.last_active[slot]);
-        match mobility.strategy {
-            RebalanceStrategy::Aggressive => true,
-            RebalanceStrategy::Opportunistic => silent > mobility.pause || waited > IMPATIENCE,
-            RebalanceStrategy::Passive => silent > ENDED,
-        }
-    }
-
-    /// Bytes that left per slot since the last call.
-    pub fn add_bytes(&mut self, slots: impl IntoIterator<Item = (usize, u64)>, now: Instant) {
-        let load = self.load.get_or_insert_with(|| Load {
-            rates: Box::new([0.0; SLOTS]),
-            last_active: Box::new([Instant::ZERO; SLOTS]),
-            at: now,
-        });
-        let elapsed = now.duration_since(load.at).as_secs_f32();
-        load.at = load.at.max(now);
-        let keep = (-elapsed).exp();
-        for rate in load.rates.iter_mut() {
-            *rate *= keep;
-        }
-        for (slot, bytes) in slots {
-            if slot < SLOTS && bytes > 0 {
-                load.rates[slot] += bytes as f32;
-                load.last_active[slot] = now;
+        load.is_rested(slot)
+            && match mobility.strategy {
+                RebalanceStrategy::Aggressive => true,
+                RebalanceStrategy::Opportunistic => {
+                    load.silence(slot) > mobility.pause || waited > IMPATIENCE
+                }
+                RebalanceStrategy::Passive => false,
             }
-        }
-    }
-
-    /// Moves the fewest slots that halve the difference between load and targets.
-    fn even_out(&mut self, mobility: Mobility, now: Instant) -> usize {
-        let (Some(load), Some(owners)) = (&self.load, &self.owners) else {
-            return 0;
-        };
-        let rates = load.rates.clone();
-        let mut owners = owners.clone();
-        let total: f64 = rates.iter().map(|rate| f64::from(*rate)).sum();
-        if total < WORTHWHILE {
-            return 0;
-        }
-        let mut errors: Vec<(PathId, f64)> = self
-            .targets
-            .iter()
-            .map(|(path, share)| (*path, -share * total))
-            .collect();
-        for (owner, rate) in owners.iter().zip(rates.iter()) {
-            if let Some(entry) = errors.iter_mut().find(|(path, _)| path == owner) {
-                entry.1 += f64::from(*rate);
-            }
-        }
-        let worst =
-            |errors: &[(PathId, f64)]| errors.iter().map(|(_, error)| *error).fold(0.0, f64::max);
-        let first = worst(&errors);
-        let mut moved = 0;
-        if first <= SHARE_TOLERANCE * total {
-            return 0;
-        }
-        while moved < PER_STEP && worst(&errors) > first / 2.0 {
-            let by_error = |a: &(usize, f64), b: &(usize, f64)| a.1.total_cmp(&b.1);
-            let indexed = || {
-                errors
-                    .iter()
-                    .enumerate()
-                    .map(|(index, (_, error))| (index, *error))
-            };
-            let (Some((from, excess)), Some((to, lack))) =
-                (indexed().max_by(by_error), indexed().min_by(by_error))
-            else {
-                break;
-            };
-            let lack = -lack;
-            let gain =
-                |rate: f64| excess.abs() + lack.abs() - (excess - rate).abs() - (lack - rate).abs();
-            let best = (0..SLOTS)
-                .filter(|slot| owners[*slot] == errors[from].0 && rates[*slot] > 0.0)
-                .filter(|slot| self.may_move(*slot, mobility, IMPATIENCE * 2, total, now))
-                .max_by(|a, b| gain(f64::from(rates[*a])).total_cmp(&gain(f64::from(rates[*b]))));
-            let Some(slot) = best else {
-                break;
-            };
-            let rate = f64::from(rates[slot]);
-            // A move that gains little would soon be taken back.
-            if gain(rate) < 0.02 * total {
-                break;
-            }
-            owners[slot] = errors[to].0;
-            errors[from].1 -= rate;
-            errors[to].1 += rate;
-            self.note_move(slot, now);
-            moved += 1;
-        }
-        self.owners = Some(owners);
-        moved
     }
 }

@@ -154,7 +154,8 @@ fn slots_keep_a_flow_on_its_path_and_spread_flows() {
     let [mut a, b] = pair();
     a.knowledge.paths.push(path_entry(SECOND_LINK, endpoint(9)));
     a.knowledge.plan = Plan::Slots {
-        slots: Box::new(std::array::from_fn(|slot| (slot % 2) as u16)),
+        slots: Arc::new(std::array::from_fn(|slot| (slot % 2) as u8)),
+        paths: Box::new([0, 1]),
         hash: bond::HashPolicy::default(),
     };
     let own = MacAddress::of(a.knowledge.address, NETWORK);

@@ -116,7 +116,8 @@ fn a_flood_fills_no_more_than_the_list() {
 fn bytes_are_counted_by_slot() {
     let [mut a, _] = measured_pair();
     a.knowledge.plan = Plan::Slots {
-        slots: Box::new(std::array::from_fn(|slot| (slot % 2) as u16)),
+        slots: Arc::new(std::array::from_fn(|slot| (slot % 2) as u8)),
+        paths: Box::new([0, 1]),
         hash: HashPolicy::default(),
     };
     for _ in 0..10 {
@@ -136,6 +137,22 @@ fn bytes_are_counted_by_slot() {
     assert_eq!(slots.len(), 1);
     assert!(usize::from(slots[0].0) < SLOTS);
     assert_eq!(slots[0].1, bytes as u64);
+    // A flow that goes on is told of every 50 ms while it is new, then every 250 ms.
+    let mut waits = Vec::new();
+    for _ in 0..24 {
+        a.emit(b"hello");
+        a.work();
+        let mut waited = 0;
+        let is_told = |told: &Handover| matches!(told, Handover::SlotBytes { .. });
+        while !a.take_handovers().iter().any(is_told) {
+            waited += 10;
+            a.now = a.now + Duration::from_millis(10);
+            a.work();
+        }
+        waits.push(waited);
+    }
+    assert!(waits[..19].iter().all(|wait| *wait == 50), "{waits:?}");
+    assert!(waits[19..].iter().all(|wait| *wait == 250), "{waits:?}");
     // Silence is told once by saying nothing.
     a.now = a.now + Duration::from_secs(1);
     a.work();

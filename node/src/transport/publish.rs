@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bond::Plan;
+use bond::{PathIndex, Plan};
 use protocol::{Address, Instant};
 
 use super::Transport;
@@ -97,7 +97,7 @@ impl Transport {
         let keys: Vec<PathKey> = paths.iter().map(|path| path.key).collect();
         let plan = self.bonded_plan(address, &keys).unwrap_or_else(|| {
             index
-                .and_then(|index| u16::try_from(index).ok())
+                .and_then(|index| PathIndex::try_from(index).ok())
                 .map_or(Plan::Unreachable, Plan::Single)
         });
         PeerEntry {

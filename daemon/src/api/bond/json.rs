@@ -161,6 +161,7 @@ fn capacity(capacity: Option<(u64, CapacitySource)>) -> (Value, &'static str) {
         None => (Value::Null, "unknown"),
         Some((speed, CapacitySource::Declared)) => (speed.into(), "declared"),
         Some((speed, CapacitySource::Measured)) => (speed.into(), "measured"),
+        Some((speed, CapacitySource::Estimated)) => (speed.into(), "estimated"),
     }
 }
 

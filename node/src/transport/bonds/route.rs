@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bond::{PathId, Pick, Plan};
+use bond::{PathId, PathIndex, Pick, Plan};
 use protocol::packet::PacketView;
 use protocol::verb::Verb;
 use protocol::{Address, MacAddress, NetworkId};
@@ -63,7 +63,7 @@ impl Transport {
     ) -> Option<Plan> {
         let bonded = self.bonds.bonded(peer)?;
         let plan = bonded.bond.as_ref()?.plan();
-        let index: BTreeMap<PathId, u16> = (0..)
+        let index: BTreeMap<PathId, PathIndex> = (0..)
             .zip(paths)
             .filter_map(|(index, key)| Some((bonded.paths.get(key)?.id, index)))
             .collect();

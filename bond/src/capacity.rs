@@ -1,0 +1,359 @@
+//! How much fits on a path. Only a full path tells: while packets queue, what arrives (by the receiver's reports) or what
+//! leaves (for a peer that does not report) is what fits. A path that was never full is known to carry no less than it did.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+/// A queue is felt above this, or above half of the least round trip.
+const QUEUE: f64 = 20_000.0;
+/// A full path is full until the queue is shorter than this part of what made it so.
+const CALM: f64 = 0.6;
+/// Loss above which a path is full although nothing queues: far more is sent than fits. Less than that may be chance.
+const OVERLOAD: f64 = 0.1;
+/// Fewer packets than this say nothing of overload.
+const ENOUGH_PACKETS: u64 = 20;
+/// Round trips are averaged over about this time.
+const QUEUE_TIME: f64 = 0.15;
+/// A round trip older than this says nothing of the queue.
+const FRESH: Duration = Duration::from_millis(1500);
+/// Length of our own windows, and of the longest report that counts.
+const WINDOW: Duration = Duration::from_millis(200);
+const LONGEST_WINDOW: Duration = Duration::from_secs(1);
+/// Windows of this time together make a measurement, and of half of it a first one.
+const MEASUREMENT: Duration = Duration::from_millis(600);
+const WINDOWS: usize = 8;
+/// Bytes per second below which nothing is measured.
+const LEAST: f64 = 5_000.0;
+/// A measurement that differs by more takes the place of the old one; others change it by a tenth.
+const SURPRISE: f64 = 0.2;
+/// While another path is full, one that is not may carry this much more than it does.
+const GROWTH: f64 = 1.25;
+/// What was measured so long ago is not known any more.
+const MEMORY: Duration = Duration::from_secs(600);
+/// Reports this recent make our own windows needless.
+const REPORTED: Duration = Duration::from_secs(2);
+
+/// What a number of bit/s means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Kind {
+    /// Nothing.
+    #[default]
+    Unknown,
+    /// No less than this fits.
+    Bound,
+    /// So much left while the path was full.
+    Estimated,
+    /// So much arrived while the path was full.
+    Measured,
+}
+
+/// Bytes within a time.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    bytes: u32,
+    micros: u32,
+}
+
+/// What is known of one path's capacity in our direction.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Capacity {
+    /// The latest windows, newest last; all of them full ones if the path is full.
+    windows: [Window; WINDOWS],
+    bits: f64,
+    kind: Kind,
+    confirmed: Instant,
+    full_since: Option<Instant>,
+    /// Round trip of late, in microseconds.
+    round_trip: f64,
+    asked: Option<Instant>,
+    last_report: Option<Instant>,
+    /// What left since then.
+    sent: u64,
+    sent_since: Option<Instant>,
+}
+
+impl Capacity {
+    /// A round trip took so many microseconds.
+    pub(crate) fn add_round_trip(&mut self, micros: f64, now: Instant) {
+        let age = self
+            .asked
+            .map(|last| now.duration_since(last).as_secs_f64());
+        let keep = age.map_or(0.0, |age| (-age / QUEUE_TIME).exp());
+        self.round_trip = self.round_trip * keep + micros * (1.0 - keep);
+        self.asked = Some(now);
+    }
+
+    /// The receiver got so much within `interval` of its clock, and missed `lost` of `packets + lost`. `least`: the least
+    /// round trip in microseconds; `ours`: a queue would be of our making.
+    pub(crate) fn add_delivery(
+        &mut self,
+        bytes: u64,
+        (packets, lost): (u64, u64),
+        interval: Duration,
+        (least, ours): (f64, bool),
+        now: Instant,
+    ) {
+        self.last_report = Some(now);
+        let all = packets + lost;
+        let overloaded = all >= ENOUGH_PACKETS && lost as f64 > OVERLOAD * all as f64;
+        self.add(
+            bytes,
+            interval,
+            overloaded,
+            (least, ours),
+            Kind::Measured,
+            now,
+        );
+    }
+
+    /// So much left; `loss` of it does not arrive.
+    pub(crate) fn add_sent(
+        &mut self,
+        bytes: u64,
+        loss: f64,
+        (least, ours): (f64, bool),
+        now: Instant,
+    ) {
+        if self.last_report.is_some_and(|last| now < last + REPORTED) {
+            self.sent_since = None;
+            return;
+        }
+        let since = *self.sent_since.get_or_insert(now);
+        let elapsed = now.duration_since(since);
+        if elapsed >= WINDOW {
+            let delivered = (self.sent as f64 * (1.0 - loss)) as u64;
+            self.add(
+                delivered,
+                elapsed,
+                loss > OVERLOAD,
+                (least, ours),
+                Kind::Estimated,
+                now,
+            );
+            self.sent = 0;
+            self.sent_since = Some(now);
+        }
+        self.sent += bytes;
+    }
+
+    fn add(
+        &mut self,
+        bytes: u64,
+        interval: Duration,
+        overloaded: bool,
+        (least, ours): (f64, bool),
+        kind: Kind,
+        now: Instant,
+    ) {
+        if interval.is_zero() {
+            return;
+        }
+        let rate = bytes as f64 / interval.as_secs_f64();
+        let queue = match self.asked {
+            Some(asked) if now < asked + FRESH => self.round_trip - least,
+            _ => 0.0,
+        };
+        let calm = if self.full_since.is_some() { CALM } else { 1.0 };
+        let is_full = ours
+            && interval <= LONGEST_WINDOW
+            && rate > LEAST
+            && (overloaded || queue > QUEUE.max(least / 2.0) * calm);
+        if is_full && self.full_since.is_none() {
+            self.full_since = Some(now);
+            // What came before the queue says nothing.
+            self.windows = Default::default();
+        } else if !is_full {
+            self.full_since = None;
+        }
+        self.windows.rotate_left(1);
+        self.windows[WINDOWS - 1] = Window {
+            bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+            micros: u32::try_from(interval.as_micros()).unwrap_or(u32::MAX),
+        };
+        let (bits, time) = self.latest(MEASUREMENT);
+        if is_full && time >= MEASUREMENT / 2 {
+            let differs = (bits - self.bits).abs() > SURPRISE * self.bits;
+            let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
+            self.bits = match (is_known, differs) {
+                (true, false) => self.bits + (bits - self.bits) / 10.0,
+                // Half of the windows may be from before the change.
+                (true, true) if time < MEASUREMENT => (self.bits + bits) / 2.0,
+                _ => bits,
+            };
+            self.kind = kind;
+            self.confirmed = now;
+        } else if !is_full
+            && self.kind != Kind::Unknown
+            && bits > self.bits
+            && interval <= LONGEST_WINDOW
+        {
+            // It has become wider.
+            self.bits = bits;
+        }
+    }
+
+    /// Bit/s of the latest windows that make up a time, and how long they are.
+    fn latest(&self, time: Duration) -> (f64, Duration) {
+        let (mut bytes, mut micros) = (0u64, 0u64);
+        for window in self.windows.iter().rev() {
+            if u128::from(micros) >= time.as_micros() || window.micros == 0 {
+                break;
+            }
+            bytes += u64::from(window.bytes);
+            micros += u64::from(window.micros);
+        }
+        let bits = bytes as f64 * 8e6 / micros.max(1) as f64;
+        (bits, Duration::from_micros(micros))
+    }
+
+    /// Another path is full, and this one may have room: let it have more, until it is full or traffic fits.
+    pub(crate) fn raise(&mut self, now: Instant) {
+        let is_recent = self
+            .sent_since
+            .max(self.last_report)
+            .is_some_and(|last| now < last + LONGEST_WINDOW);
+        if self.full_since.is_some() || !is_recent {
+            return;
+        }
+        let (bits, time) = self.latest(MEASUREMENT);
+        let raised = bits * GROWTH;
+        if time >= MEASUREMENT && bits > LEAST * 8.0 && raised > self.bits {
+            self.bits = raised;
+            self.confirmed = now;
+            if self.kind == Kind::Unknown {
+                self.kind = Kind::Bound;
+            }
+        }
+    }
+
+    /// Lets go of what is too old; call now and then.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        let is_silent = [self.sent_since, self.last_report]
+            .into_iter()
+            .all(|last| last.is_none_or(|last| last + LONGEST_WINDOW < now));
+        if is_silent {
+            self.full_since = None;
+        }
+        if self.kind != Kind::Unknown && self.confirmed + MEMORY < now {
+            self.kind = Kind::Unknown;
+            self.bits = 0.0;
+        }
+    }
+
+    /// In bit/s, and whether the receiver told it; `None` while it has never been full.
+    pub(crate) fn get(&self) -> Option<(u64, bool)> {
+        match self.kind {
+            Kind::Measured => Some((self.bits as u64, true)),
+            Kind::Estimated => Some((self.bits as u64, false)),
+            Kind::Unknown | Kind::Bound => None,
+        }
+    }
+
+    /// No less than this fits, in bit/s.
+    pub(crate) fn bound(&self) -> u64 {
+        self.bits as u64
+    }
+
+    /// Since when it is full.
+    pub(crate) fn full_since(&self) -> Option<Instant> {
+        self.full_since
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TENTH: Duration = Duration::from_millis(100);
+
+    /// Reports ten times a second, `bits` each, with so long a queue; returns the time after.
+    fn report(
+        capacity: &mut Capacity,
+        mut now: Instant,
+        times: u32,
+        bits: u64,
+        queue: f64,
+    ) -> Instant {
+        for _ in 0..times {
+            now = now + TENTH;
+            capacity.add_round_trip(10_000.0 + queue, now);
+            capacity.add_delivery(bits / 80, (100, 0), TENTH, (10_000.0, true), now);
+        }
+        now
+    }
+
+    #[test]
+    fn only_a_full_path_tells_its_capacity() {
+        let mut capacity = Capacity::default();
+        let now = report(
+            &mut capacity,
+            Instant::from_millis(0),
+            20,
+            10_000_000,
+            1000.0,
+        );
+        assert_eq!((capacity.get(), capacity.full_since()), (None, None));
+        report(&mut capacity, now, 10, 20_000_000, 40_000.0);
+        let (bits, measured) = capacity.get().expect("it is full");
+        assert!(measured && bits.abs_diff(20_000_000) < 100_000, "{bits}");
+        assert!(capacity.full_since().is_some());
+    }
+
+    #[test]
+    fn it_follows_down_within_a_second_and_up_as_soon_as_more_arrives() {
+        let mut capacity = Capacity::default();
+        let now = report(
+            &mut capacity,
+            Instant::from_millis(0),
+            20,
+            50_000_000,
+            40_000.0,
+        );
+        let now = report(&mut capacity, now, 9, 5_000_000, 60_000.0);
+        let (bits, _) = capacity.get().expect("it is full");
+        assert!(bits < 5_500_000, "{bits}");
+        report(&mut capacity, now, 9, 50_000_000, 1000.0);
+        let (bits, _) = capacity.get().expect("it was full");
+        assert!(bits > 45_000_000, "{bits}");
+    }
+
+    #[test]
+    fn loss_without_a_queue_is_overload_only_if_much_is_lost() {
+        for (lost, is_full) in [(2, false), (30, true)] {
+            let mut capacity = Capacity::default();
+            let mut now = Instant::from_millis(0);
+            for _ in 0..10 {
+                now = now + TENTH;
+                capacity.add_delivery(100_000, (100 - lost, lost), TENTH, (10_000.0, true), now);
+            }
+            assert_eq!(capacity.full_since().is_some(), is_full);
+        }
+    }
+
+    #[test]
+    fn what_we_sent_is_an_estimate_and_a_queue_that_the_peer_makes_is_none() {
+        for ours in [true, false] {
+            let mut capacity = Capacity::default();
+            let mut now = Instant::from_millis(0);
+            for _ in 0..40 {
+                now = now + TENTH / 2;
+                capacity.add_round_trip(60_000.0, now);
+                capacity.add_sent(50_000, 0.0, (1000.0, ours), now);
+            }
+            let expected = ours.then_some((8_000_000, false));
+            assert_eq!(capacity.get(), expected);
+        }
+    }
+
+    #[test]
+    fn a_path_with_room_grows_while_another_is_full() {
+        let mut capacity = Capacity::default();
+        let now = report(&mut capacity, Instant::from_millis(0), 10, 10_000_000, 0.0);
+        capacity.raise(now);
+        assert_eq!((capacity.bound(), capacity.get()), (12_500_000, None));
+        // Silence is no room.
+        capacity.raise(now + Duration::from_secs(5));
+        assert_eq!(capacity.bound(), 12_500_000);
+    }
+}

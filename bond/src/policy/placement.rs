@@ -1,0 +1,425 @@
+//! Which path a flow is put on for load's sake: a new flow where most is left for it, an old one when a path is full while
+//! another would give it more, or when bytes are far from the target shares.
+//!
+//! What is left for one more flow on a path is the path's capacity (or target share) divided by the flows there, that flow
+//! included: flows that share a full path come to equal parts of it, as TCP's do.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+use super::load::Active;
+use super::slots::{Mobility, PER_STEP, SHARE_TOLERANCE, SlotTable};
+use crate::path::PathId;
+
+/// A flow moves for this much more, and onto a path without flows even for a little less, since all gain by it.
+const GAIN: f64 = 1.2;
+const GAIN_OF_EMPTY: f64 = 0.95;
+/// A new flow moves for this much more.
+const GAIN_OF_YOUNG: f64 = 1.1;
+/// Less than this part of a flow is none.
+const FLOW: f64 = 0.5;
+/// A path is relieved after it was full this long.
+const FULL_ENOUGH: Duration = Duration::from_millis(500);
+/// A path with room is filled less than this.
+const ROOM: f64 = 0.8;
+/// The only flow of a full path tries a path of unknown capacity after this time, and is back after that one unless it
+/// gained; the next trial comes no sooner than the third and, if it failed, the fourth.
+const TRIAL_AFTER: Duration = Duration::from_secs(1);
+const TRIAL_AT_MOST: Duration = Duration::from_secs(2);
+const TRIAL_PAUSE: Duration = Duration::from_secs(10);
+const FAILED_TRIAL_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes per second below which load is not worth balancing.
+const WORTHWHILE: f64 = 20_000.0;
+
+/// What moves flows besides failures and changed targets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Balance {
+    /// Nothing.
+    Off,
+    /// Flows leave a path that is full while another has room: `balance-xor`.
+    Relieve,
+    /// New flows are placed by load, and stay: `flow-static`, and `passive` re-balancing.
+    Place,
+    /// New flows are placed by load, old ones follow it: `balance-aware`.
+    Follow,
+}
+
+impl Balance {
+    /// New flows are placed by load.
+    pub const fn places(self) -> bool {
+        matches!(self, Self::Place | Self::Follow)
+    }
+
+    /// Old flows may move for load's sake.
+    pub const fn moves(self) -> bool {
+        matches!(self, Self::Relieve | Self::Follow)
+    }
+}
+
+/// What is known of a path.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Lane {
+    /// Which.
+    pub path: PathId,
+    /// Bit/s that fit, by the operator or by measurement.
+    pub capacity: Option<f64>,
+    /// It was never full, and the operator said nothing of its capacity or share.
+    pub is_unknown: bool,
+    /// Since when it is full.
+    pub full_since: Option<Instant>,
+    /// Bit/s that leave on it.
+    pub rate: f64,
+}
+
+/// The only flow of a full path, on a path of unknown capacity for a while.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trial {
+    slot: usize,
+    from: PathId,
+    to: PathId,
+    at: Instant,
+    /// Bytes per second before.
+    rate: f64,
+}
+
+/// Flows that are active, and how many there are on each path.
+struct Tally {
+    flows: Vec<(Active, usize, f64)>,
+    counts: Vec<f64>,
+    /// Bytes per second.
+    rates: Vec<f64>,
+}
+
+/// The rate of a usual flow: the mean in which each flow counts as much as it sends, so that small ones hardly count.
+fn usual_rate(rates: impl Iterator<Item = f64>) -> f64 {
+    let (sum, squares) = rates.fold((0.0, 0.0), |(sum, squares), rate| {
+        (sum + rate, squares + rate * rate)
+    });
+    if sum > 0.0 { squares / sum } else { 0.0 }
+}
+
+impl SlotTable {
+    /// `is_full`: by place; flows that share a full path are compared with each other.
+    fn tally(&self, is_full: &[bool]) -> Tally {
+        let paths = self.paths.len();
+        let active = self.load.as_ref().map(|load| load.active());
+        let placed: Vec<(Active, usize)> = active
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|flow| Some((flow, usize::from(*self.owners.as_ref()?.get(flow.slot)?))))
+            .collect();
+        let usual = usual_rate(placed.iter().map(|(flow, _)| flow.rate));
+        let local: Vec<f64> = (0..paths)
+            .map(|place| {
+                if !is_full.get(place).is_some_and(|full| *full) {
+                    return usual;
+                }
+                let there = placed.iter().filter(|(_, at)| *at == place);
+                usual_rate(there.map(|(flow, _)| flow.rate)).min(usual)
+            })
+            .collect();
+        let (mut counts, mut rates) = (vec![0.0; paths], vec![0.0; paths]);
+        let flows = placed
+            .into_iter()
+            .map(|(flow, place)| {
+                let weight = flow.weight(local[place]);
+                counts[place] += weight;
+                rates[place] += flow.rate;
+                (flow, place, weight)
+            })
+            .collect();
+        Tally {
+            flows,
+            counts,
+            rates,
+        }
+    }
+
+    fn wanted_by_place(&self) -> Vec<f64> {
+        let share = |path| self.wanted.get(path).copied().unwrap_or(0.0);
+        self.paths.iter().map(share).collect()
+    }
+
+    /// Puts flows that have just started where most is left for them; each at most once. Returns how many moved.
+    pub(super) fn place_young(&mut self) -> usize {
+        if !self.load.as_ref().is_some_and(|load| load.has_young()) {
+            return 0;
+        }
+        let shares = self.wanted_by_place();
+        let mut tally = self.tally(&[]);
+        let mut moved = 0;
+        for (flow, place, weight) in &tally.flows {
+            if !flow.young || !flow.seen || *weight < FLOW {
+                continue;
+            }
+            let left = |at: usize| shares[at] / (tally.counts[at] + weight);
+            let best = (0..shares.len())
+                .filter(|at| at != place)
+                .max_by(|a, b| left(*a).total_cmp(&left(*b)));
+            let Some(best) = best else {
+                break;
+            };
+            if left(best) > GAIN_OF_YOUNG * shares[*place] / tally.counts[*place] {
+                tally.counts[*place] -= weight;
+                tally.counts[best] += weight;
+                self.give(flow.slot, best);
+                moved += 1;
+            }
+        }
+        moved
+    }
+
+    /// Moves flows for load's sake; how many and why.
+    pub(super) fn balance(
+        &mut self,
+        mobility: Mobility,
+        lanes: &[Lane],
+        now: Instant,
+    ) -> Option<(usize, &'static str)> {
+        if !mobility.balance.moves() || self.load.is_none() {
+            return None;
+        }
+        let lane = |path: &PathId| lanes.iter().find(|lane| lane.path == *path).copied();
+        let lanes: Vec<Lane> = self.paths.iter().map(lane).collect::<Option<_>>()?;
+        if lanes.len() < 2 {
+            return None;
+        }
+        if self.judge_trial(&lanes, now) {
+            return Some((1, "trial failed"));
+        }
+        let is_full: Vec<bool> = lanes.iter().map(|lane| lane.full_since.is_some()).collect();
+        let tally = self.tally(&is_full);
+        if tally.rates.iter().sum::<f64>() < WORTHWHILE {
+            return None;
+        }
+        let follows = mobility.balance == Balance::Follow;
+        let evened = if follows { self.even_out(&tally) } else { 0 };
+        if evened > 0 {
+            return Some((evened, "uneven load"));
+        }
+        let relieved = self.relieve(tally, &lanes, follows, now);
+        if relieved > 0 {
+            return Some((relieved, "full path"));
+        }
+        self.try_unknown(&self.tally(&is_full), &lanes, now)
+            .then_some((1, "trial of a path"))
+    }
+
+    fn is_movable(&self, flow: &Active) -> bool {
+        flow.known
+            && self
+                .load
+                .as_ref()
+                .is_some_and(|load| load.is_rested(flow.slot))
+    }
+
+    /// Moves the fewest flows that halve the difference between bytes and shares.
+    fn even_out(&mut self, tally: &Tally) -> usize {
+        let total: f64 = tally.rates.iter().sum();
+        let mut errors: Vec<f64> = self
+            .wanted_by_place()
+            .iter()
+            .zip(&tally.rates)
+            .map(|(share, rate)| rate - share * total)
+            .collect();
+        let worst = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
+        let first = worst(&errors);
+        if first <= SHARE_TOLERANCE * total {
+            return 0;
+        }
+        let mut movable: Vec<(Active, usize)> = tally
+            .flows
+            .iter()
+            .filter(|(flow, ..)| self.is_movable(flow))
+            .map(|(flow, place, _)| (*flow, *place))
+            .collect();
+        let mut moved = 0;
+        while moved < PER_STEP && worst(&errors) > first / 2.0 {
+            let by_error = |a: &usize, b: &usize| errors[*a].total_cmp(&errors[*b]);
+            let (Some(from), Some(to)) = (
+                (0..errors.len()).max_by(by_error),
+                (0..errors.len()).min_by(by_error),
+            ) else {
+                break;
+            };
+            let (excess, lack) = (errors[from], -errors[to]);
+            let gain =
+                |rate: f64| excess.abs() + lack.abs() - (excess - rate).abs() - (lack - rate).abs();
+            let best = (0..movable.len())
+                .filter(|index| movable[*index].1 == from)
+                .max_by(|a, b| gain(movable[*a].0.rate).total_cmp(&gain(movable[*b].0.rate)));
+            let Some(best) = best else {
+                break;
+            };
+            let (flow, _) = movable[best];
+            // A move that gains little would soon be taken back.
+            if gain(flow.rate) < 0.02 * total {
+                break;
+            }
+            movable.swap_remove(best);
+            self.give(flow.slot, to);
+            errors[from] -= flow.rate;
+            errors[to] += flow.rate;
+            moved += 1;
+        }
+        moved
+    }
+
+    /// Flows leave full paths for those that would give them more. `by_share`: target shares are compared, and a full path
+    /// may take flows too; else measured capacities, and only paths with room take any.
+    fn relieve(&mut self, mut tally: Tally, lanes: &[Lane], by_share: bool, now: Instant) -> usize {
+        let most = lanes
+            .iter()
+            .filter_map(|lane| lane.capacity)
+            .fold(0.0, f64::max);
+        let shares = self.wanted_by_place();
+        let capacity = |place: usize| {
+            if by_share {
+                shares[place]
+            } else {
+                lanes[place].capacity.unwrap_or(most)
+            }
+        };
+        let is_full = |place: &usize| {
+            lanes[*place]
+                .full_since
+                .is_some_and(|since| since + FULL_ENOUGH <= now)
+        };
+        let has_room = |place: &usize| {
+            by_share
+                || lanes[*place].full_since.is_none()
+                    && lanes[*place].rate < ROOM * capacity(*place)
+        };
+        let mut moved = 0;
+        while moved < PER_STEP {
+            let part = |place: &usize| capacity(*place) / tally.counts[*place];
+            let from = (0..lanes.len())
+                .filter(is_full)
+                .filter(|place| tally.counts[*place] >= FLOW)
+                .min_by(|a, b| part(a).total_cmp(&part(b)));
+            let Some(from) = from else {
+                break;
+            };
+            let is_alone = tally.counts[from] < 1.0 + FLOW;
+            let left = |place: &usize| capacity(*place) / (tally.counts[*place] + 1.0);
+            let to = (0..lanes.len())
+                .filter(|place| *place != from && !(is_alone && lanes[*place].is_unknown))
+                .filter(has_room)
+                .max_by(|a, b| left(a).total_cmp(&left(b)));
+            let Some(to) = to else {
+                break;
+            };
+            let margin = if tally.counts[to] < FLOW && !is_alone {
+                GAIN_OF_EMPTY
+            } else {
+                GAIN
+            };
+            if left(&to) <= margin * capacity(from) / tally.counts[from].max(1.0) {
+                break;
+            }
+            let candidate = (0..tally.flows.len())
+                .filter(|index| {
+                    let (flow, place, weight) = &tally.flows[*index];
+                    *place == from && *weight >= FLOW && self.is_movable(flow)
+                })
+                .min_by_key(|index| tally.flows[*index].0.slot);
+            let Some(index) = candidate else {
+                break;
+            };
+            let (flow, _, weight) = tally.flows.swap_remove(index);
+            tally.counts[from] -= weight;
+            tally.counts[to] += weight;
+            self.give(flow.slot, to);
+            moved += 1;
+        }
+        moved
+    }
+
+    /// Lets the only flow of a full path find out what fits on a path that was never full.
+    fn try_unknown(&mut self, tally: &Tally, lanes: &[Lane], now: Instant) -> bool {
+        if self.trial.is_some() || now < self.no_trial_until {
+            return false;
+        }
+        let full = |place: &usize| {
+            lanes[*place]
+                .full_since
+                .is_some_and(|since| since + TRIAL_AFTER <= now)
+                && lanes[*place].is_measured()
+                && (FLOW..1.0 + FLOW).contains(&tally.counts[*place])
+        };
+        let Some(from) = (0..lanes.len()).find(full) else {
+            return false;
+        };
+        let to = (0..lanes.len()).find(|place| {
+            lanes[*place].is_unknown
+                && lanes[*place].full_since.is_none()
+                && tally.counts[*place] < FLOW
+                && tally.rates[*place] < tally.rates[from] / 5.0
+        });
+        let flow = tally
+            .flows
+            .iter()
+            .filter(|(flow, place, weight)| {
+                *place == from && *weight >= FLOW && self.is_movable(flow)
+            })
+            .max_by(|a, b| a.0.rate.total_cmp(&b.0.rate));
+        let (Some(to), Some((flow, ..))) = (to, flow) else {
+            return false;
+        };
+        self.trial = Some(Trial {
+            slot: flow.slot,
+            from: lanes[from].path,
+            to: lanes[to].path,
+            at: now,
+            rate: flow.rate,
+        });
+        self.give(flow.slot, to);
+        true
+    }
+
+    /// Ends a trial that has shown enough; true if the flow went back.
+    fn judge_trial(&mut self, lanes: &[Lane], now: Instant) -> bool {
+        let Some(trial) = self.trial else {
+            return false;
+        };
+        let find = |path: PathId| lanes.iter().position(|lane| lane.path == path);
+        let (Some(from), Some(to)) = (find(trial.from), find(trial.to)) else {
+            self.trial = None;
+            return false;
+        };
+        if self.owner(trial.slot) != Some(trial.to) {
+            self.trial = None;
+            return false;
+        }
+        let is_over = trial.at + TRIAL_AT_MOST <= now;
+        let is_known = !lanes[to].is_unknown;
+        if !is_over && !is_known {
+            return false;
+        }
+        self.trial = None;
+        let is_narrow = match (lanes[to].capacity, lanes[from].capacity) {
+            (Some(to), Some(from)) if is_known => to < from / GAIN,
+            _ => self
+                .load
+                .as_ref()
+                .is_some_and(|load| load.look(trial.slot).rate < trial.rate / 2.0),
+        };
+        self.no_trial_until = now
+            + if is_narrow {
+                FAILED_TRIAL_PAUSE
+            } else {
+                TRIAL_PAUSE
+            };
+        if is_narrow {
+            self.give(trial.slot, from);
+        }
+        is_narrow
+    }
+}
+
+impl Lane {
+    fn is_measured(&self) -> bool {
+        self.capacity.is_some() && !self.is_unknown
+    }
+}
