@@ -16,6 +16,8 @@ pub(super) struct Delivery {
     pub(super) sent: u64,
     /// Sent, and never came.
     pub(super) lost: u64,
+    /// Of these, sent after the disturbance.
+    pub(super) lost_afterwards: u64,
     /// Came again.
     pub(super) duplicated: u64,
     /// Came after a later one (RFC 4737, section 3).
@@ -42,6 +44,7 @@ impl Delivery {
         let came = news.iter().map(|arrival| arrival.at);
         Self {
             sent: sent.len() as u64,
+            lost_afterwards: lost.clone().filter(|(_, at)| **at > disturbed).count() as u64,
             lost: lost.count() as u64,
             duplicated: (arrivals.len() - news.len()) as u64,
             reordered,
@@ -152,7 +155,7 @@ mod tests {
     fn a_hole_is_a_gap_and_a_loss() {
         // Numbers 2 to 6 are lost, the first of them sent when the disturbance began.
         let result = delivery(9, &[(0, 0), (1, 1), (7, 7), (8, 8)], 2);
-        assert_eq!(result.lost, 5);
+        assert_eq!((result.lost, result.lost_afterwards), (5, 4));
         assert_eq!(result.longest_gap, MS * 6);
         assert_eq!(result.losses_lasted, MS * 4);
         assert_eq!((result.reordered, result.duplicated), (0, 0));

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth};
+use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
+use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 /// Runs one netlink conversation to its end in the calling thread's namespace.
 fn netlink<T, F: Future<Output = Result<T, rtnetlink::Error>>>(
@@ -100,6 +101,49 @@ pub fn add_address(interface: &str, address: IpAddr, prefix_length: u8) -> io::R
             .await
     })?;
     set_up(interface)
+}
+
+/// Takes an address away from an interface, and with it the routes that it brought.
+pub fn remove_address(interface: &str, address: IpAddr) -> io::Result<()> {
+    let index = index_of(interface)?;
+    netlink(|handle| async move {
+        let mut found = handle
+            .address()
+            .get()
+            .set_link_index_filter(index)
+            .set_address_filter(address)
+            .execute();
+        while let Some(message) = found.try_next().await? {
+            handle.address().del(message).execute().await?;
+        }
+        Ok(())
+    })
+}
+
+/// Adds the route to the network of an interface, which is there already unless [`remove_route`] was called.
+pub fn add_route(interface: &str, network: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
+    let route = route(index_of(interface)?, network, prefix_length);
+    netlink(|handle| async move { handle.route().add(route).execute().await })
+}
+
+/// Removes the route to the network of an interface; the address stays.
+pub fn remove_route(interface: &str, network: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
+    let route = route(index_of(interface)?, network, prefix_length);
+    netlink(|handle| async move { handle.route().del(route).execute().await })
+}
+
+fn route(index: u32, network: Ipv4Addr, prefix_length: u8) -> RouteMessage {
+    RouteMessageBuilder::<Ipv4Addr>::new()
+        .destination_prefix(network, prefix_length)
+        .output_interface(index)
+        .scope(RouteScope::Link)
+        .build()
+}
+
+/// Deletes an interface, and a veth's other end with it.
+pub fn delete(name: &str) -> io::Result<()> {
+    let index = index_of(name)?;
+    netlink(|handle| async move { handle.link().del(index).execute().await })
 }
 
 /// Takes a port out of its bridge: nothing passes it any more, yet both ends keep their carrier (a black hole).

@@ -55,6 +55,7 @@ pub(super) struct Stream {
     start: Instant,
     sending: Arc<AtomicBool>,
     receiving: Arc<AtomicBool>,
+    paused: Arc<AtomicBool>,
     records: [Arc<Record>; 2],
     threads: Vec<JoinHandle<()>>,
 }
@@ -71,6 +72,7 @@ impl Stream {
             start: Instant::now(),
             sending: Arc::new(AtomicBool::new(true)),
             receiving: Arc::new(AtomicBool::new(true)),
+            paused: Arc::default(),
             records: Default::default(),
             threads: Vec::new(),
         };
@@ -85,9 +87,10 @@ impl Stream {
             if direction == 0 || pace.both_ways {
                 let record = Arc::clone(&stream.records[direction]);
                 let sending = Arc::clone(&stream.sending);
+                let paused = Arc::clone(&stream.paused);
                 let interval = pace.interval();
                 stream.threads.push(std::thread::spawn(move || {
-                    send(&from, start, interval, &record, &sending);
+                    send(&from, start, interval, &record, &sending, &paused);
                 }));
             }
         }
@@ -97,6 +100,25 @@ impl Stream {
     /// Time since its start, the clock of all its records.
     pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    /// Sends nothing until [`Stream::resume`].
+    pub(super) fn pause(&self) {
+        self.paused.store(true, Ordering::Relaxed);
+    }
+
+    /// Goes on. Returns the number of the first datagram from now on, in each direction.
+    pub(super) fn resume(&self) -> [u64; 2] {
+        let next = [0, 1].map(|direction: usize| lock(&self.records[direction].sent).len() as u64);
+        self.paused.store(false, Ordering::Relaxed);
+        next
+    }
+
+    /// How often a datagram has arrived so far.
+    pub(super) fn copies(&self, direction: usize, sequence: u64) -> usize {
+        let arrivals = lock(&self.records[direction].arrivals);
+        let same = arrivals.iter().filter(|one| one.sequence == sequence);
+        same.count()
     }
 
     /// The share that arrived of what was sent in a window of time, in each direction.
@@ -150,12 +172,17 @@ fn send(
     interval: Duration,
     record: &Record,
     sending: &AtomicBool,
+    paused: &AtomicBool,
 ) {
     let mut datagram = [0x5a; LENGTH];
     let mut due = start.elapsed();
     for sequence in 0_u64.. {
         if !sending.load(Ordering::Relaxed) || due > LIMIT {
             return;
+        }
+        while paused.load(Ordering::Relaxed) && sending.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+            due = start.elapsed();
         }
         datagram[..8].copy_from_slice(&sequence.to_be_bytes());
         // Recorded first, so that nothing can arrive before it is known as sent.

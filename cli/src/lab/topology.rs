@@ -220,6 +220,55 @@ impl Lab {
         links::restore(&port, &bridge_name(link))
     }
 
+    /// Takes away or gives back the carrier of a member's link. To be called where the lab was built.
+    pub fn set_carrier(&self, member: u8, link: u8, up: bool) -> io::Result<()> {
+        let port = port_name(host_of_member(member), link);
+        if up {
+            links::set_up(&port)
+        } else {
+            links::set_down(&port)
+        }
+    }
+
+    /// Deletes a member's interface, as if it were pulled out. To be called where the lab was built.
+    pub fn unplug(&self, member: u8, link: u8) -> io::Result<()> {
+        links::delete(&port_name(host_of_member(member), link))
+    }
+
+    /// Undoes [`Lab::unplug`]: the interface is there again, with its address.
+    pub fn plug_in(&self, member: u8, link: u8) -> io::Result<()> {
+        let host = self.members[usize::from(member)].host();
+        plug_in(host, host_of_member(member), link)
+    }
+
+    /// Takes a member's address at a link away.
+    pub fn remove_address(&self, member: u8, link: u8) -> io::Result<()> {
+        let address = underlay_address(link, host_of_member(member));
+        let host = self.members[usize::from(member)].host();
+        host.run(move || links::remove_address(&interface_name(link), address.into()))?
+    }
+
+    /// Gives it back.
+    pub fn add_address(&self, member: u8, link: u8) -> io::Result<()> {
+        let address = underlay_address(link, host_of_member(member));
+        let host = self.members[usize::from(member)].host();
+        host.run(move || links::add_address(&interface_name(link), address.into(), 24))?
+    }
+
+    /// Takes a member's route to a link's network away; address and carrier stay.
+    pub fn remove_route(&self, member: u8, link: u8) -> io::Result<()> {
+        let host = self.members[usize::from(member)].host();
+        let network = underlay_address(link, 0);
+        host.run(move || links::remove_route(&interface_name(link), network, 24))?
+    }
+
+    /// Gives it back.
+    pub fn add_route(&self, member: u8, link: u8) -> io::Result<()> {
+        let host = self.members[usize::from(member)].host();
+        let network = underlay_address(link, 0);
+        host.run(move || links::add_route(&interface_name(link), network, 24))?
+    }
+
     /// Stops all daemons, members first; names those that did not end with code 0.
     pub fn stop(&mut self) -> io::Result<Vec<String>> {
         let mut complaints = Vec::new();
@@ -242,13 +291,16 @@ impl Lab {
 fn connect(name: &str, number: u8, link_count: u8) -> io::Result<Host> {
     let host = Host::new(name)?;
     for link in 0..link_count {
-        let (port, inside) = (port_name(number, link), interface_name(link));
-        links::plug_in(&bridge_name(link), &port, &inside, host.namespace())?;
-        host.run(move || {
-            links::add_address(&inside, IpAddr::V4(underlay_address(link, number)), 24)
-        })??;
+        plug_in(&host, number, link)?;
     }
     Ok(host)
+}
+
+/// Gives a host an interface at a switch, with its address.
+fn plug_in(host: &Host, number: u8, link: u8) -> io::Result<()> {
+    let (port, inside) = (port_name(number, link), interface_name(link));
+    links::plug_in(&bridge_name(link), &port, &inside, host.namespace())?;
+    host.run(move || links::add_address(&inside, IpAddr::V4(underlay_address(link, number)), 24))?
 }
 
 /// The first managed IPv4 address in a network object of the API.

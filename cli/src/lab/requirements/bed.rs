@@ -61,15 +61,23 @@ fn is_bonded(settings: &Settings) -> bool {
     settings.contains_key("defaultBondingPolicy")
 }
 
-/// Which way a link does not work.
+/// How a link fails.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(in crate::lab) enum Cut {
-    /// Neither way.
-    BothWays,
-    /// What the near member sends does not arrive.
+pub(in crate::lab) enum Failure {
+    /// Nothing passes, silently.
+    BlackHole,
+    /// What the near member sends does not arrive, silently.
     NearToFar,
-    /// What the far member sends does not arrive.
+    /// What the far member sends does not arrive, silently.
     FarToNear,
+    /// The near member's interface loses its carrier.
+    Carrier,
+    /// The near member's interface loses its address.
+    Address,
+    /// The near member loses its route to the link's network.
+    Route,
+    /// The near member's interface vanishes.
+    Unplugged,
 }
 
 /// Daemons that run, and a network between the members. A thread has one bed at a time. It is taken down when dropped.
@@ -86,8 +94,8 @@ pub(in crate::lab) struct Bed {
 impl Bed {
     /// Makes everything anew, in a new network namespace of the calling thread, and waits until the bonds are complete.
     pub(super) fn start(case: &Case, plan: &BedPlan) -> io::Result<Self> {
-        let mut bed = Self::start_unbonded(case, plan)?;
-        bed.bonded = [is_bonded(&plan.near), is_bonded(&plan.far)];
+        let bed = Self::join(case, plan)?;
+        bed.wait_for_pings()?;
         bed.wait_for_bonds()?;
         if bed.bonded != [false; 2] {
             thread::sleep(case.by_peer(SETTLE_OURS, SETTLE_STOCK));
@@ -95,8 +103,8 @@ impl Bed {
         Ok(bed)
     }
 
-    /// The same without a look at the bonds.
-    pub(super) fn start_unbonded(case: &Case, plan: &BedPlan) -> io::Result<Self> {
+    /// The same until both members have joined: they have nothing to do with each other yet.
+    pub(super) fn join(case: &Case, plan: &BedPlan) -> io::Result<Self> {
         unshare(CloneFlags::CLONE_NEWNET)?;
         let folder = case.folder.join("bed");
         if folder.exists() {
@@ -116,7 +124,7 @@ impl Bed {
             links: plan.links,
             addresses: [IpAddr::from([0, 0, 0, 0]); 2],
             peer: case.peer,
-            bonded: [false; 2],
+            bonded: [is_bonded(&plan.near), is_bonded(&plan.far)],
         };
         let mut far = plan.far.clone();
         if case.peer == Peer::ZerotierOne {
@@ -132,7 +140,6 @@ impl Bed {
         for member in [NEAR, FAR].map(usize::from) {
             bed.addresses[member] = IpAddr::V4(bed.lab.admit(member, PATIENCE)?);
         }
-        bed.wait_for_pings()?;
         Ok(bed)
     }
 
@@ -199,21 +206,29 @@ impl Bed {
         Ok(near.iter().zip(far).map(|(near, far)| near + far).collect())
     }
 
-    /// Makes a link fail silently: no carrier is lost.
-    pub(in crate::lab) fn cut(&self, link: u8, cut: Cut) -> io::Result<()> {
-        match cut {
-            Cut::BothWays => self.lab.blackhole(NEAR, link),
-            Cut::NearToFar => failures::drop_arriving(self.far().host(), link, failures::ALL),
-            Cut::FarToNear => failures::drop_arriving(self.near().host(), link, failures::ALL),
+    /// Makes a link fail.
+    pub(in crate::lab) fn fail(&self, link: u8, failure: Failure) -> io::Result<()> {
+        match failure {
+            Failure::BlackHole => self.lab.blackhole(NEAR, link),
+            Failure::NearToFar => failures::drop_arriving(self.far().host(), link, failures::ALL),
+            Failure::FarToNear => failures::drop_arriving(self.near().host(), link, failures::ALL),
+            Failure::Carrier => self.lab.set_carrier(NEAR, link, false),
+            Failure::Address => self.lab.remove_address(NEAR, link),
+            Failure::Route => self.lab.remove_route(NEAR, link),
+            Failure::Unplugged => self.lab.unplug(NEAR, link),
         }
     }
 
-    /// Undoes [`Bed::cut`].
-    pub(in crate::lab) fn heal(&self, link: u8, cut: Cut) -> io::Result<()> {
-        match cut {
-            Cut::BothWays => self.lab.restore(NEAR, link),
-            Cut::NearToFar => failures::drop_arriving(self.far().host(), link, 0),
-            Cut::FarToNear => failures::drop_arriving(self.near().host(), link, 0),
+    /// Undoes [`Bed::fail`].
+    pub(in crate::lab) fn heal(&self, link: u8, failure: Failure) -> io::Result<()> {
+        match failure {
+            Failure::BlackHole => self.lab.restore(NEAR, link),
+            Failure::NearToFar => failures::drop_arriving(self.far().host(), link, 0),
+            Failure::FarToNear => failures::drop_arriving(self.near().host(), link, 0),
+            Failure::Carrier => self.lab.set_carrier(NEAR, link, true),
+            Failure::Address => self.lab.add_address(NEAR, link),
+            Failure::Route => self.lab.add_route(NEAR, link),
+            Failure::Unplugged => self.lab.plug_in(NEAR, link),
         }
     }
 

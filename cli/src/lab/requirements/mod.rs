@@ -15,13 +15,23 @@
 mod allocation;
 mod baseline;
 mod bed;
+mod broadcast;
+mod carrying;
 mod convergence;
+mod creation;
+mod failback;
+mod flapping;
 mod goodput;
+mod idle;
+mod local_loss;
+mod loss;
+mod mixed;
 mod outage;
 mod overhead;
 mod pair;
 mod parts;
 mod placement;
+mod replug;
 mod report;
 mod row;
 mod sample;
@@ -44,12 +54,23 @@ use schedule::{Job, Schedule};
 
 /// Every row that can be measured.
 fn all_rows() -> Vec<Row> {
-    let mut rows = Vec::new();
-    rows.extend(allocation::rows());
-    rows.extend(convergence::rows());
-    rows.extend(goodput::rows());
-    rows.extend(outage::rows());
-    rows.extend(overhead::rows());
+    let mut rows: Vec<Row> = [
+        outage::rows(),
+        idle::rows(),
+        local_loss::rows(),
+        broadcast::rows(),
+        loss::rows(),
+        failback::rows(),
+        replug::rows(),
+        creation::rows(),
+        flapping::rows(),
+        mixed::rows(),
+        allocation::rows(),
+        convergence::rows(),
+        goodput::rows(),
+        overhead::rows(),
+    ]
+    .concat();
     rows.sort_by_key(|row| row.number);
     rows
 }

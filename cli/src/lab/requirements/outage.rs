@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::bed::Cut;
+use super::bed::Failure;
 use super::row::{Case, Load, Measurement, Row};
 use super::trial::{TrialPlan, Trials};
 use crate::lab::policy::Policy;
@@ -69,19 +69,19 @@ const fn limits(median: u64, nearly_all: u64) -> Limits {
 
 fn black_hole_both_ways(case: &Case) -> io::Result<Measurement> {
     let limits = case.by_peer(limits(100, 250), limits(500, 700));
-    measure(case, true, &limits, |_| Cut::BothWays)
+    measure(case, true, &limits, |_| Failure::BlackHole)
 }
 
 fn black_hole_one_way_load(case: &Case) -> io::Result<Measurement> {
     let limits = case.by_peer(limits(300, 500), limits(600, 900));
-    measure(case, false, &limits, |_| Cut::BothWays)
+    measure(case, false, &limits, |_| Failure::BlackHole)
 }
 
 /// The directions fail in turn.
 fn one_way_failure(case: &Case) -> io::Result<Measurement> {
     let limits = case.by_peer(limits(200, 350), limits(1000, 1000));
     measure(case, true, &limits, |number| {
-        [Cut::NearToFar, Cut::FarToNear][number as usize % 2]
+        [Failure::NearToFar, Failure::FarToNear][number as usize % 2]
     })
 }
 
@@ -89,7 +89,7 @@ fn measure(
     case: &Case,
     both_ways: bool,
     limits: &Limits,
-    cut: impl Fn(u32) -> Cut,
+    failure: impl Fn(u32) -> Failure,
 ) -> io::Result<Measurement> {
     let bed = case.bed(LINKS)?;
     let judged = if both_ways {
@@ -104,7 +104,7 @@ fn measure(
         },
         judged,
     };
-    let trials = Trials::make(&bed, &plan, case.options.trials, cut)?;
+    let trials = Trials::make(&bed, &plan, case.options.trials, failure)?;
     let outages = trials.outages(judged);
     let mut text = format!("{outages}, at most {} lost", trials.most_lost(judged));
     if trials.repeated > 0 {

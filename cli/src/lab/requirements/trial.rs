@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::bed::{Bed, Cut};
+use super::bed::{Bed, Failure};
 use super::sample::{Sample, milliseconds};
 use crate::lab::bonds::busiest;
 use crate::lab::delivery::Delivery;
+use crate::lab::failures;
 use crate::lab::stream::{Pace, Stream};
 
 /// The stream before the failure: part of it shows which link carries it.
@@ -23,6 +24,8 @@ const WHOLE: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The latest datagrams may still be on their way.
 const ON_THE_WAY: Duration = Duration::from_millis(100);
+/// When the near member must have noticed a failure that the operating system knows of.
+const KNOWN_AFTER: Duration = Duration::from_millis(50);
 /// A sender that was late by more than this was held up by the machine: the trial says nothing about the bond.
 const HELD_UP: Duration = Duration::from_millis(30);
 
@@ -39,7 +42,9 @@ pub(super) struct TrialPlan<'a> {
 pub(super) struct Trial {
     /// The link that failed.
     pub(super) link: u8,
-    pub(super) cut: Cut,
+    pub(super) failure: Failure,
+    /// Datagrams that the near member sent by the failed link when it should have known better; known of local failures.
+    pub(super) into_the_void: Option<u64>,
     /// Outage, from the near member to the far one, and back.
     pub(super) outages: [Duration; 2],
     pub(super) deliveries: [Delivery; 2],
@@ -72,12 +77,12 @@ pub(super) struct Trials {
 }
 
 impl Trials {
-    /// Makes so many; `cut` says how number n fails.
+    /// Makes so many; `failure` says how number n fails.
     pub(super) fn make(
         bed: &Bed,
         plan: &TrialPlan<'_>,
         count: u32,
-        cut: impl Fn(u32) -> Cut,
+        failure: impl Fn(u32) -> Failure,
     ) -> io::Result<Self> {
         let mut trials = Self {
             all: Vec::new(),
@@ -85,7 +90,7 @@ impl Trials {
         };
         for number in 0..count {
             let trial = loop {
-                match make(bed, plan, cut(number))? {
+                match make(bed, plan, failure(number))? {
                     Some(trial) => break trial,
                     None if trials.repeated < count => trials.repeated += 1,
                     None => return Err(io::Error::other("the machine is too busy to measure")),
@@ -114,7 +119,8 @@ impl Trials {
         let trial = |trial: &Trial| {
             json!({
                 "link": trial.link,
-                "cut": format!("{:?}", trial.cut),
+                "failure": format!("{:?}", trial.failure),
+                "sentIntoTheVoid": trial.into_the_void,
                 "outageMs": trial.outages.map(milliseconds),
                 "gapMs": trial.deliveries.map(|d| milliseconds(d.longest_gap)),
                 "lossesLastedMs": trial.deliveries.map(|d| milliseconds(d.losses_lasted)),
@@ -131,14 +137,26 @@ impl Trials {
 }
 
 /// One trial; `None` if the machine spoilt it.
-fn make(bed: &Bed, plan: &TrialPlan<'_>, cut: Cut) -> io::Result<Option<Trial>> {
+fn make(bed: &Bed, plan: &TrialPlan<'_>, failure: Failure) -> io::Result<Option<Trial>> {
     let stream = bed.stream(plan.pace)?;
     let link = link_in_use(bed)?;
+    let is_known = matches!(failure, Failure::Carrier | Failure::Address);
+    let host = bed.near().host();
+    if is_known {
+        failures::count_departures(host, link)?;
+    }
     let disturbed = stream.elapsed();
-    bed.cut(link, cut)?;
+    bed.fail(link, failure)?;
+    thread::sleep((disturbed + KNOWN_AFTER).saturating_sub(stream.elapsed()));
+    let departures = || {
+        let departures = is_known.then(|| failures::departures(host, link));
+        departures.transpose()
+    };
+    let before = departures()?;
     wait_until_whole(&stream, disturbed, plan.judged);
+    let into_the_void = departures()?.zip(before).map(|(now, before)| now - before);
     let deliveries = stream.finish(disturbed)?;
-    bed.heal(link, cut)?;
+    bed.heal(link, failure)?;
     bed.recover(link)?;
     let interval = plan.pace.interval();
     if deliveries.iter().any(|d| was_held_up(d, interval)) {
@@ -146,7 +164,8 @@ fn make(bed: &Bed, plan: &TrialPlan<'_>, cut: Cut) -> io::Result<Option<Trial>> 
     }
     Ok(Some(Trial {
         link,
-        cut,
+        failure,
+        into_the_void,
         outages: deliveries.map(|delivery| {
             if delivery.sent > 0 {
                 outage(&delivery, interval)
