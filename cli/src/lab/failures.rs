@@ -38,7 +38,7 @@ fn drop_rules(link: u8, thousandths: u16) -> String {
     };
     format!(
         "{forget}table inet {table} {{ chain input {{ type filter hook input priority -10;\n\
-         iifname \"{interface}\" {chance}drop\n}} }}\n"
+         iifname \"{interface}\" {chance}drop\n}}\n}}\n"
     )
 }
 
@@ -48,7 +48,7 @@ pub fn count_departures(host: &Host, link: u8) -> io::Result<()> {
     let rules = format!(
         "add table inet {table}\ndelete table inet {table}\n\
          table inet {table} {{ chain output {{ type filter hook output priority 0;\n\
-         oifname \"{interface}\" meta l4proto udp counter\n}} }}\n"
+         oifname \"{interface}\" meta l4proto udp counter\n}}\n}}\n"
     );
     host.run(move || nft(&["-f", "-"], &rules))??;
     Ok(())
