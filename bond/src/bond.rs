@@ -8,7 +8,7 @@ use std::time::Duration;
 use protocol::{Address, Instant};
 
 use crate::attributes::LinkAttributes;
-use crate::config::{BasePolicy, LinkSettings, MonitorStrategy, PolicySettings};
+use crate::config::{BasePolicy, MonitorStrategy, PolicySettings};
 use crate::event::{BondEvent, EventKind};
 use crate::failover::{Cause, Phase, Punishment};
 use crate::member::{Member, Surroundings};
@@ -100,9 +100,6 @@ pub struct Bond {
     pub(crate) peer: Address,
     pub(crate) settings: Arc<PolicySettings>,
     pub(crate) traits: PeerTraits,
-    /// The settings' links, and what commands made of them.
-    pub(crate) links: Vec<LinkSettings>,
-    pub(crate) is_restricted: bool,
     pub(crate) members: BTreeMap<PathId, Member>,
     pub(crate) plan: Plan<PathId>,
     pub(crate) active: Active,
@@ -137,8 +134,6 @@ impl Bond {
     ) -> Self {
         let mut bond = Self {
             peer,
-            links: settings.links.clone(),
-            is_restricted: !settings.links.is_empty(),
             settings,
             traits,
             members: BTreeMap::new(),
@@ -470,13 +465,7 @@ impl Bond {
     }
 
     pub(crate) fn rule_of(&self, path: &PathInfo) -> Rule {
-        Rule::resolve(
-            path,
-            &self.settings,
-            &self.links,
-            self.is_restricted,
-            self.traits.is_stock,
-        )
+        Rule::resolve(path, &self.settings, self.traits.is_stock)
     }
 
     /// Rules or the peer changed.

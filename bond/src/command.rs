@@ -7,7 +7,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use crate::bond::Bond;
-use crate::config::{BasePolicy, LinkMode, LinkSettings, PolicySettings};
+use crate::config::{BasePolicy, PolicySettings};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Cause;
 use crate::member::Member;
@@ -17,8 +17,6 @@ use crate::policy::slots::SlotTable;
 
 /// How long a rotation holds against the method of link selection.
 const HOLD: Duration = Duration::from_secs(60);
-/// Entries for links that commands may add.
-const MAX_LINKS: usize = 256;
 
 /// An order.
 #[derive(Clone, PartialEq, Debug)]
@@ -32,21 +30,8 @@ pub enum Command {
     },
     /// Follow another policy from now on; paths keep their measurements.
     SetPolicy(Arc<PolicySettings>),
-    /// Allow a link that no rule names.
-    LinkAdd {
-        /// Interface name or pattern.
-        interface: String,
-        /// What for.
-        mode: LinkMode,
-    },
-    /// Take a link out of the rules, and its paths out of the bond.
-    LinkRemove(String),
     /// Let a link's paths begin anew with a trial.
     LinkNominate(String),
-    /// Use a link again.
-    LinkEnable(String),
-    /// Do not use a link.
-    LinkDisable(String),
     /// Forget a link's punishments.
     LinkReset(String),
 }
@@ -59,8 +44,6 @@ impl Bond {
                 self.rotate(interface.as_deref(), sticky, now)?
             }
             Command::SetPolicy(settings) => self.set_policy(settings, now),
-            Command::LinkAdd { interface, mode } => self.add_link(&interface, mode)?,
-            Command::LinkRemove(name) => self.remove_link(&name)?,
             Command::LinkNominate(name) => self
                 .each_path(&name, |member| {
                     member.fail(Cause::Unproven, now);
@@ -71,8 +54,6 @@ impl Bond {
                     }
                 })
                 .map(|count| format!("{name}: {count} paths begin a new trial"))?,
-            Command::LinkEnable(name) => self.set_enabled(&name, true)?,
-            Command::LinkDisable(name) => self.set_enabled(&name, false)?,
             Command::LinkReset(name) => self
                 .each_path(&name, Member::forgive)
                 .map(|count| format!("{name}: punishment of {count} paths is forgotten"))?,
@@ -138,8 +119,6 @@ impl Bond {
 
     fn set_policy(&mut self, settings: Arc<PolicySettings>, now: Instant) -> String {
         let text = format!("policy {} is now {}", self.settings.name, settings.name);
-        self.links.clone_from(&settings.links);
-        self.is_restricted = !settings.links.is_empty();
         if settings.base != self.settings.base {
             self.active = Active::default();
             self.queue.clear();
@@ -152,80 +131,6 @@ impl Bond {
         self.resolve_rules();
         self.tell_settings(now);
         text
-    }
-
-    fn add_link(&mut self, name: &str, mode: LinkMode) -> Result<String, String> {
-        if name.is_empty() {
-            return Err("a link needs a name".to_owned());
-        }
-        if self.links.len() >= MAX_LINKS {
-            return Err("too many links".to_owned());
-        }
-        match self.links.iter_mut().find(|link| link.name == name) {
-            Some(link) if link.mode == mode && link.enabled => {
-                return Err(format!("{name} is {} already", mode.name()));
-            }
-            Some(link) => {
-                link.mode = mode;
-                link.enabled = true;
-            }
-            None => self.links.push(LinkSettings {
-                mode,
-                ..LinkSettings::new(name)
-            }),
-        }
-        self.resolve_rules();
-        Ok(format!("{name} is {}", mode.name()))
-    }
-
-    fn remove_link(&mut self, name: &str) -> Result<String, String> {
-        let known = self.links.iter().any(|link| link.name == name);
-        if !known && !self.has_path(name) {
-            return Err(format!("there is no link {name}"));
-        }
-        self.links.retain(|link| link.name != name);
-        if !self.is_restricted {
-            // Without rules every link is used unless one says otherwise.
-            self.links.push(LinkSettings {
-                mode: LinkMode::Never,
-                ..LinkSettings::new(name)
-            });
-        }
-        self.resolve_rules();
-        Ok(format!("{name} is no link of the bond any more"))
-    }
-
-    fn set_enabled(&mut self, name: &str, enabled: bool) -> Result<String, String> {
-        let verb = if enabled { "enabled" } else { "disabled" };
-        let has_path = self.has_path(name);
-        match self.links.iter_mut().find(|link| link.name == name) {
-            Some(link) if link.enabled == enabled => {
-                return Err(format!("{name} is {verb} already"));
-            }
-            Some(link) => link.enabled = enabled,
-            None if !has_path => return Err(format!("there is no link {name}")),
-            None if enabled => return Err(format!("{name} is {verb} already")),
-            None => {
-                let sample = self.members.values().find(|member| member.info.is_on(name));
-                // What a pattern says of it stays so when it is enabled again.
-                let inherited = sample
-                    .and_then(|member| crate::rule::find(&member.info, &self.links))
-                    .cloned();
-                let mut link = inherited.unwrap_or_else(|| LinkSettings {
-                    mode: LinkMode::Primary,
-                    ..LinkSettings::new(name)
-                });
-                name.clone_into(&mut link.name);
-                link.enabled = false;
-                self.links.push(link);
-            }
-        }
-        self.resolve_rules();
-        Ok(format!("{name} is {verb}"))
-    }
-
-    fn has_path(&self, name: &str) -> bool {
-        self.members.values().any(|member| member.info.is_on(name))
     }
 
     fn each_path(

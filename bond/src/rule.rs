@@ -30,14 +30,9 @@ pub(crate) struct Rule {
 }
 
 impl Rule {
-    /// `links`: entries in force; `is_restricted`: a path without an entry is refused.
-    pub(crate) fn resolve(
-        path: &PathInfo,
-        settings: &PolicySettings,
-        links: &[LinkSettings],
-        is_restricted: bool,
-        peer_is_stock: bool,
-    ) -> Self {
+    /// With any links in the settings, a path without an entry is refused.
+    pub(crate) fn resolve(path: &PathInfo, settings: &PolicySettings, peer_is_stock: bool) -> Self {
+        let links = &settings.links;
         let entry = find(path, links);
         let interval = entry
             .and_then(|link| link.failover_interval)
@@ -61,7 +56,7 @@ impl Rule {
             mtu: None,
         };
         let Some(link) = entry else {
-            if is_restricted {
+            if !links.is_empty() {
                 rule.refused = Some("not among the links");
             }
             return rule;

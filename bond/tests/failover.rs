@@ -324,33 +324,59 @@ fn rotation_moves_holds_and_refuses_with_a_reason() {
     assert!(reason.contains("balance-rr"), "{reason}");
 }
 
-/// Finding 6: `enabled` has an effect, and links can be taken out and put back at run time.
+/// Finding 6: `enabled` has an effect, also when it changes at run time.
 #[test]
 fn finding_6_disabled_links_carry_nothing() {
     let mut world = World::new(policy(BasePolicy::BalanceRr), 3, false);
     world.seconds(3);
-    let order = |world: &mut World, command| {
-        let done = world.bond.command(command, world.now);
+    let links = |world: &mut World, enabled: [bool; 3]| {
+        let mut settings = policy(BasePolicy::BalanceRr);
+        settings.links = ["wan1", "wan2", "wan3"]
+            .into_iter()
+            .zip(enabled)
+            .map(|(name, enabled)| LinkSettings {
+                mode: LinkMode::Primary,
+                enabled,
+                ..LinkSettings::new(name)
+            })
+            .collect();
+        let order = Command::SetPolicy(std::sync::Arc::new(settings));
+        world.bond.command(order, world.now).expect("a policy");
         world.drain();
-        done
     };
-    order(&mut world, Command::LinkDisable("wan2".to_owned())).expect("it is there");
-    assert!(!world.uses(2));
-    order(&mut world, Command::LinkDisable("wan2".to_owned())).expect_err("it is off");
-    order(&mut world, Command::LinkEnable("wan2".to_owned())).expect("it is off");
-    assert!(world.uses(2));
-    order(&mut world, Command::LinkRemove("wan1".to_owned())).expect("it is there");
-    assert!(!world.uses(1));
-    order(
-        &mut world,
-        Command::LinkAdd {
-            interface: "wan1".to_owned(),
-            mode: LinkMode::Primary,
-        },
-    )
-    .expect("it is not");
-    assert!(world.uses(1));
-    order(&mut world, Command::LinkEnable("wan9".to_owned())).expect_err("unknown");
+    links(&mut world, [true, false, true]);
+    assert!(world.uses(1) && !world.uses(2) && world.uses(3));
+    links(&mut world, [false, true, true]);
+    assert!(!world.uses(1) && world.uses(2));
+    links(&mut world, [true; 3]);
+    assert!(world.uses(1) && world.uses(2));
+}
+
+/// What a dry failover foretells is what happens.
+#[test]
+fn a_rehearsal_tells_what_a_failure_does() {
+    for base in &BasePolicy::ALL[1..] {
+        let mut world = World::new(policy(*base), 3, false);
+        world.seconds(3);
+        let rehearsed = world.bond.rehearse(world.now);
+        assert!(!rehearsed.is_empty(), "{base}");
+        for rehearsal in &rehearsed {
+            assert!(!rehearsal.next.is_empty(), "{base}");
+            assert!(!rehearsal.next.contains(&rehearsal.failing), "{base}");
+        }
+        let first = rehearsed[0].clone();
+        world
+            .bond
+            .handle_link_event(first.failing, LinkEvent::Down, world.now);
+        world.drain();
+        let mut used: Vec<PathId> = world.bond.plan().paths().to_vec();
+        used.sort();
+        used.dedup();
+        assert_eq!(used, first.next, "{base}");
+    }
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 1, false);
+    world.seconds(3);
+    assert_eq!(world.bond.rehearse(world.now)[0].next, []);
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub(crate) struct Options {
     pub(crate) follow: bool,
     /// hawser's `--save`: also after a restart.
     pub(crate) save: bool,
+    /// hawser's `--watch`: show it again every second.
+    pub(crate) watch: bool,
     /// hawser's `--sticky`: until something fails.
     pub(crate) sticky: bool,
     /// Command and arguments.
@@ -103,6 +105,7 @@ impl Options {
             "-classic" => self.classic = true,
             "-save" => self.save = true,
             "-sticky" => self.sticky = true,
+            "-watch" => self.watch = true,
             _ => {
                 let mut characters = switch.chars();
                 match (characters.next(), characters.as_str()) {

@@ -1,5 +1,6 @@
 //! HTTP to the service on this machine (service specification C.1, C.2).
 
+use std::io::{BufRead, BufReader};
 use std::net::Ipv6Addr;
 use std::time::Duration;
 
@@ -57,6 +58,37 @@ impl Client {
             base: format!("http://{host}:{}", service.port),
             token: service.token.clone(),
         }
+    }
+
+    /// Asks for an answer that comes line by line: each is for `take`, until that says false or the answer ends. One with
+    /// another status than 200 is returned.
+    pub(crate) fn lines(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&str) -> bool,
+    ) -> Result<Option<Reply>, ureq::Error> {
+        let mut response = self
+            .agent
+            .get(format!("{}{path}", self.base))
+            .header("X-ZT1-Auth", self.token.as_str())
+            .config()
+            // Nothing may happen for long.
+            .timeout_per_read(None)
+            .build()
+            .call()?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let body = response.body_mut().read_to_string()?;
+            return Ok(Some(Reply { status, body }));
+        }
+        for line in BufReader::new(response.body_mut().as_reader()).lines() {
+            match line {
+                Ok(line) if take(&line) => {}
+                // The service went away or ended the connection: whoever asked may ask again.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Ok(None)
     }
 
     /// Asks. `path` begins with a slash.

@@ -84,6 +84,23 @@ impl<'a> Session<'a> {
             })
     }
 
+    /// A request whose answer comes line by line, each for `take`, until that says false or the service ends it. An answer
+    /// that is not 200 is returned as a whole.
+    pub(crate) fn lines(
+        &self,
+        path: &str,
+        take: impl FnMut(&str) -> bool,
+    ) -> Result<Option<Reply>, Outcome> {
+        self.client
+            .lines(path, take)
+            .map_err(|cause| match self.manner {
+                Manner::Original => {
+                    Outcome::to_stdout(1, format!("0 {} connection failed\n", self.command()))
+                }
+                Manner::Hawser => self.unreachable(&cause),
+            })
+    }
+
     fn successful(&self, reply: Reply) -> Result<Reply, Outcome> {
         if reply.status == 200 {
             return Ok(reply);

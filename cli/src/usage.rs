@@ -65,7 +65,7 @@ fn original(program: &str) -> String {
          \x20 orbit <world ID> <seed> - Join a moon through any of its roots\n\
          \x20 deorbit <world ID>      - Leave a moon\n\
          \x20 dump                    - Write a file about this node for those who help you\n\
-         \x20 bond ...                - Show and control bonds (list, <address> show, <address> rotate, setmtu, events)\n\
+         \x20 bond ...                - Show and control bonds (list, <address> show, <address> rotate, setmtu, test, events)\n\
          \n\
          Settings to use with set: allowManaged, allowGlobal, allowDefault, allowDNS (1 or 0).\n\
          Special properties to use with get: ip, ip4, ip6, ip6plane, ip6prefix.\n",
@@ -93,12 +93,15 @@ fn hawser(program: &str) -> String {
          \x20 set <network> <setting>=<value>  allowManaged, allowGlobal, allowDefault, allowDNS; value 1 or 0\n\
          Bonds: several physical paths to one peer\n\
          \x20 bond list, listbonds             all bonds, and what is wrong with their settings\n\
-         \x20 bond <address> show              one bond and its paths (--classic: as zerotier-cli shows it)\n\
+         \x20 bond <address> show              one bond and its paths (--classic: as zerotier-cli shows it;\n\
+         \x20                                  --watch: again every second)\n\
          \x20 bond <address> rotate [<interface>]  use the next path (active-backup); --sticky: until it fails\n\
-         \x20 bond <address> enable [<policy>] bond with this peer, until the service restarts (--save: for good)\n\
+         \x20 bond <address> enable [<policy>] bond with this peer\n\
          \x20 bond <address> disable           do not bond with it\n\
+         \x20 bond test [<address>]            which path would carry the traffic if the present one failed\n\
          \x20 bond <address> set <parameter> <value>  change its policy, such as failoverInterval 500\n\
          \x20 bond <address> link add|remove|nominate|enable|disable|reset <interface> [<mode>]\n\
+         \x20                                  enable, disable, set and link: until the service restarts (--save: for good)\n\
          \x20 bond setmtu <mtu> <interface> <ip>  packet size of a link\n\
          \x20 bond events                      what happened to bonds; -f goes on with what comes\n\
          Private roots\n\

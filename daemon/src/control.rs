@@ -88,6 +88,8 @@ pub struct Control {
     wall: WallClock,
     conf: LocalConf,
     conf_seen: Option<periodic::FileStamp>,
+    /// Why local.conf, as it is now, could not be read.
+    conf_problem: Option<String>,
     access: Arc<ArcSwap<Access>>,
     primary_port: u16,
     secondary_port: Option<u16>,
@@ -125,6 +127,7 @@ impl Control {
             clock: parts.clock,
             wall: parts.wall,
             conf: parts.conf,
+            conf_problem: None,
             access: parts.access,
             primary_port: parts.primary_port,
             secondary_port: parts.secondary_port,

@@ -1,5 +1,6 @@
 //! `local.conf` (service specification B): read leniently, kept as it is, and translated for whom it concerns.
 
+mod edit;
 mod scalar;
 
 use std::net::{IpAddr, SocketAddr};
@@ -246,6 +247,20 @@ impl LocalConf {
         debug_assert!(written.is_ok(), "writing to memory does not fail");
         out
     }
+}
+
+/// The file's text with an entry of `settings.peerSpecificBonds` put in; all else stays as it is. `None` if these are no
+/// objects.
+pub fn with_peer_bond(text: &[u8], peer: Address, entry: &Value) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let text = if text.trim().is_empty() { "{}" } else { text };
+    let name = peer.to_string();
+    let path = ["settings", "peerSpecificBonds", &name];
+    // The same address may be written in other letters.
+    let is_peer = |key: &str| key.parse() == Ok(peer);
+    let edited = edit::set(text, &path, is_peer, entry)?;
+    let found: Value = serde_json::from_str(&edited).ok()?;
+    (found["settings"]["peerSpecificBonds"][&name] == *entry).then(|| edited.into_bytes())
 }
 
 #[derive(Default)]

@@ -182,6 +182,15 @@ impl Node {
         self.transport.bond_status(now)
     }
 
+    /// What would carry the traffic of each path that the bond with `peer` uses, if it failed now; none without a bond.
+    pub fn rehearse_bond(
+        &self,
+        now: Instant,
+        peer: protocol::Address,
+    ) -> Option<Vec<bond::Rehearsal>> {
+        self.transport.rehearse_bond(now, peer)
+    }
+
     fn command(&mut self, now: Instant, command: Command) {
         match command {
             Command::SetLinks(links) => {

@@ -11,11 +11,30 @@ use crate::session::Session;
 /// `info`, `status`
 pub(super) fn info(session: &Session<'_>) -> Answer {
     let status = session.read("/status")?;
-    Ok(Outcome::ok(if session.options.json {
-        json::pretty(&status)
-    } else {
-        line(&status)
-    }))
+    if session.options.json {
+        return Ok(Outcome::ok(json::pretty(&status)));
+    }
+    let mut outcome = Outcome::ok(line(&status));
+    if session.is_hawser() {
+        // Scripts read the line; people shall see what is wrong.
+        outcome.stderr = problems(&status);
+    }
+    Ok(outcome)
+}
+
+/// What is wrong with the settings of bonds, as hawserd tells.
+fn problems(status: &Value) -> String {
+    let problems = json::list(status, "bondingProblems").iter();
+    let lines = problems.map(|problem| {
+        let word = |key| json::text(problem, key);
+        format!(
+            "{}: {}: {}\n",
+            word("severity"),
+            word("path"),
+            word("reason")
+        )
+    });
+    lines.collect()
 }
 
 fn line(status: &Value) -> String {
@@ -42,6 +61,15 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn problems_are_named_with_their_place() {
+        let problem =
+            json!({"path": "settings.policies.x", "reason": "no base", "severity": "error"});
+        let status = json!({"bondingProblems": [problem]});
+        assert_eq!(problems(&status), "error: settings.policies.x: no base\n");
+        assert_eq!(problems(&json!({})), "");
+    }
 
     #[test]
     fn last_word_tells_how_we_are_connected() {

@@ -6,6 +6,15 @@ use serde_json::{Value, json};
 
 use super::status::endpoint_text;
 
+/// A role as the API spells it.
+pub const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Leaf => "LEAF",
+        Role::Moon => "MOON",
+        Role::Planet => "PLANET",
+    }
+}
+
 /// One peer. `wall` turns the node's time into milliseconds since the Unix epoch.
 pub fn to_json(peer: &PeerStatus, wall: impl Fn(Instant) -> u64) -> Value {
     let (major, minor, revision) = match peer.version {
@@ -14,11 +23,7 @@ pub fn to_json(peer: &PeerStatus, wall: impl Fn(Instant) -> u64) -> Value {
         }
         None => (-1, -1, -1),
     };
-    let role = match peer.role {
-        Role::Leaf => "LEAF",
-        Role::Moon => "MOON",
-        Role::Planet => "PLANET",
-    };
+    let role = role_name(peer.role);
     let paths: Vec<Value> = peer
         .paths
         .iter()

@@ -19,11 +19,16 @@ pub async fn answer(control: &mut Control, call: &Call) -> Reply {
                 .controller_api(call.method.name(), &segments, &call.body)
                 .await
         }
-        (Get, ["status"]) => Reply::ok(&status::status(
-            &control.node().status(),
-            &control.effective(),
-            control.wall_now(),
-        )),
+        (Get, ["status"]) => {
+            let node = control.node().status();
+            let mut object = status::status(&node, &control.effective(), control.wall_now());
+            // The reference has no such key, so it is there only if there is something to say.
+            let problems = control.bonding_json()["problems"].take();
+            if problems.as_array().is_some_and(|list| !list.is_empty()) {
+                object["bondingProblems"] = problems;
+            }
+            Reply::ok(&object)
+        }
         (Get, ["health"]) => {
             let online = control.node().status().online;
             Reply::ok(&status::health(online, control.wall_now()))

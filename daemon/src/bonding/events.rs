@@ -43,8 +43,14 @@ impl EventLog {
         self.latest.send_replace(number);
     }
 
-    /// The events after that number, a line of JSON each, and the number of the last of them.
+    /// The events after that number, a line of JSON each, and the number of the last of them. A number that no event has
+    /// yet is of a process before this one: then all of them.
     pub fn after(&self, number: u64) -> (Bytes, u64) {
+        let number = if number > *self.latest.borrow() {
+            0
+        } else {
+            number
+        };
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         let mut last = number;
@@ -79,6 +85,7 @@ mod tests {
         assert_eq!(lines[0], r#"{"event":"x","seq":6,"ts":1005}"#);
         assert_eq!(last, CAPACITY as u64 + 5);
         assert_eq!(log.after(last), (Bytes::new(), last));
+        assert_eq!(log.after(last + 1), log.after(0));
         let (some, _) = log.after(last - 2);
         assert_eq!(some.iter().filter(|byte| **byte == b'\n').count(), 2);
     }

@@ -1,8 +1,10 @@
 //! Bonding as the daemon keeps it: the settings in force, what operators changed since, and what happened.
 
 pub mod events;
+mod links;
 mod overrides;
 pub mod presence;
+pub mod unbonded;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +13,13 @@ use bond::{BasePolicy, BondSettings, ConfigProblem, Severity};
 use protocol::Address;
 use serde_json::{Map, Value, json};
 
+pub use links::LinkChange;
 use overrides::{Override, entry_of, merged, parameter};
 
 /// Peers with settings of their own by order of an operator.
 const MAX_OVERRIDES: usize = 1024;
+
+const NOT_BONDED: &str = "this peer is not bonded: enable its bond first";
 
 /// What an operator wants of the bond with one peer.
 #[derive(Clone, PartialEq, Debug)]
@@ -25,6 +30,15 @@ pub enum Change {
     Disable,
     /// Other parameters, as in a policy of `local.conf`.
     Set(Map<String, Value>),
+    /// Another use of one link.
+    Link {
+        /// Interface, pattern or hardware address.
+        name: String,
+        /// What to do with it.
+        change: LinkChange,
+        /// The machine has such a link now.
+        is_there: bool,
+    },
 }
 
 /// What came of reading `local.conf`.
@@ -102,6 +116,7 @@ impl Bonding {
         }
         let mut overrides = self.overrides.clone();
         let before = merged(&self.document, &overrides);
+        let mut told = String::new();
         match change {
             Change::Disable => {
                 overrides.insert(peer, Override::Policy(BasePolicy::None.name().to_owned()));
@@ -132,6 +147,26 @@ impl Bonding {
             Change::Set(changes) => {
                 let mut entry = entry_of(&before, peer);
                 entry.extend(changes.clone());
+                overrides.insert(peer, Override::Parameters(entry));
+            }
+            Change::Link {
+                name,
+                change,
+                is_there,
+            } => {
+                let Some(policy) = self.settings.policy_for(peer) else {
+                    return Err(NOT_BONDED.to_owned());
+                };
+                let mut entry = entry_of(&before, peer);
+                let links = parameter(&before, &entry, "links");
+                let (links, text) = links::changed(links, name, *change, *is_there)?;
+                told = text;
+                entry.insert("links".to_owned(), Value::Object(links));
+                // Its default depends on whether there are links.
+                let methods = ["linkSelectMethod", "activeReselect"];
+                if !methods.iter().any(|key| entry.contains_key(*key)) {
+                    entry.insert(methods[0].to_owned(), policy.link_select.name().into());
+                }
                 overrides.insert(peer, Override::Parameters(entry));
             }
         }
@@ -166,7 +201,7 @@ impl Bonding {
             }
             Change::Set(changes) => {
                 if new == "none" {
-                    return Err("this peer is not bonded: enable its bond first".to_owned());
+                    return Err(NOT_BONDED.to_owned());
                 }
                 let entry = entry_of(&before, peer);
                 let mut parts: Vec<String> = changes
@@ -184,6 +219,7 @@ impl Bonding {
                 }));
                 parts.join("; ")
             }
+            Change::Link { .. } => told,
             _ if old == new => format!("the policy is {new} already"),
             _ => format!("the policy is now {new}, was {old}"),
         };
@@ -192,14 +228,14 @@ impl Bonding {
         Ok(text)
     }
 
-    /// What to write into `settings` of `local.conf` so that orders for this peer outlive the process; none if there are
-    /// no such orders.
-    pub fn to_save(&self, peer: Address) -> Option<Map<String, Value>> {
-        let order = self.overrides.get(&peer)?;
-        let one = BTreeMap::from([(peer, order.clone())]);
-        let document = merged(&self.document, &one);
-        let bonds = document.get("peerSpecificBonds")?.clone();
-        Some(Map::from_iter([("peerSpecificBonds".to_owned(), bonds)]))
+    /// The entry of `peerSpecificBonds` by which orders for this peer outlive the process; none if there are no such orders.
+    pub fn to_save(&self, peer: Address) -> Option<Value> {
+        Some(self.overrides.get(&peer)?.to_json())
+    }
+
+    /// Orders for this peer stand in `local.conf` now, which has the word from now on.
+    pub fn forget_orders(&mut self, peer: Address) {
+        self.overrides.remove(&peer);
     }
 
     /// For the API: without the bonds themselves.
@@ -322,8 +358,8 @@ mod tests {
             "others are as before"
         );
         assert_eq!(
-            Value::Object(bonding.to_save(peer()).unwrap()),
-            json!({"peerSpecificBonds": {"a92cb526fa": {"policy": "office", "failoverInterval": 500, "upDelay": 5}}})
+            bonding.to_save(peer()).unwrap(),
+            json!({"policy": "office", "failoverInterval": 500, "upDelay": 5})
         );
         // Orders outlive a change of the file.
         let mut file = office();
@@ -362,6 +398,36 @@ mod tests {
             text.contains("; failoverInterval is below 250 ms"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn orders_about_links_keep_what_their_presence_would_change() {
+        let mut bonding = loaded(&office());
+        let order = |name: &str, change| Change::Link {
+            name: name.to_owned(),
+            change,
+            is_there: true,
+        };
+        let before = bonding.settings().policy_for(peer()).unwrap().link_select;
+        let text = bonding.change(peer(), &order("wan1", LinkChange::Disable));
+        assert_eq!(text.unwrap(), "wan1 is disabled");
+        let policy = bonding.settings().policy_for(peer()).unwrap();
+        assert_eq!(policy.link_select, before);
+        assert_eq!(policy.links.len(), 2);
+        assert_eq!(
+            bonding.to_save(peer()).unwrap(),
+            json!({"policy": "office", "linkSelectMethod": "optimize",
+                "links": {"*": {"mode": "primary"}, "wan1": {"enabled": false, "mode": "primary"}}})
+        );
+        let again = bonding.change(peer(), &order("wan1", LinkChange::Disable));
+        assert_eq!(again.unwrap_err(), "wan1 is disabled already");
+        // What was ordered before stays when something else is.
+        bonding.change(peer(), &set("upDelay", json!(5))).unwrap();
+        let policy = bonding.settings().policy_for(peer()).unwrap();
+        assert!(policy.links.iter().any(|link| !link.enabled));
+        // Saved, the file has the word.
+        bonding.forget_orders(peer());
+        assert_eq!(bonding.to_save(peer()), None);
     }
 
     #[test]

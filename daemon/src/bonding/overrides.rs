@@ -18,6 +18,16 @@ pub(super) enum Override {
     Parameters(Map<String, Value>),
 }
 
+impl Override {
+    /// As an entry of `peerSpecificBonds`.
+    pub(super) fn to_json(&self) -> Value {
+        match self {
+            Self::Policy(name) => Value::from(name.as_str()),
+            Self::Parameters(policy) => Value::Object(policy.clone()),
+        }
+    }
+}
+
 /// `settings` with the orders put in.
 pub(super) fn merged(
     settings: &Map<String, Value>,
@@ -34,11 +44,7 @@ pub(super) fn merged(
     for (peer, order) in overrides {
         // The same address may be written in other letters.
         peers.retain(|key, _| key.parse() != Ok(*peer));
-        let value = match order {
-            Override::Policy(name) => Value::from(name.as_str()),
-            Override::Parameters(policy) => Value::Object(policy.clone()),
-        };
-        peers.insert(peer.to_string(), value);
+        peers.insert(peer.to_string(), order.to_json());
     }
     settings.insert(PEERS.to_owned(), Value::Object(peers));
     settings

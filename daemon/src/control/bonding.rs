@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use bond::{BondEvent, BondStatus, LinkEvent, Severity};
 use node::io::Command;
+use node::status::PeerStatus;
 use protocol::Address;
 use serde_json::{Value, json};
 
 use super::Control;
 use crate::bonding::presence::Present;
-use crate::bonding::{Bonding, Change, Loaded, problem_json};
+use crate::bonding::{Bonding, Change, Loaded, problem_json, unbonded};
 use crate::local_conf;
 use crate::os::interfaces::Survey;
 use crate::os::reachability;
@@ -75,6 +76,18 @@ impl Control {
         }
     }
 
+    /// local.conf cannot be read: all settings, those of bonds included, are the last good ones.
+    pub(super) fn note_unreadable_conf(&mut self, reason: String) {
+        if self.conf_problem.as_ref() == Some(&reason) {
+            return;
+        }
+        let text = format!("{}: {reason}", local_conf::FILE);
+        let problem = json!({"path": local_conf::FILE, "reason": reason, "severity": "error"});
+        let event = json!({"event": "config-error", "problem": problem, "text": text});
+        self.events.add(self.wall_now(), event);
+        self.conf_problem = Some(reason);
+    }
+
     async fn bonding_changed(&mut self) {
         let settings = self.bonding.settings().clone();
         self.command(Command::SetBonding(settings)).await;
@@ -94,12 +107,53 @@ impl Control {
         Ok(text)
     }
 
-    /// Writes the orders for a peer into local.conf; false if there are none.
-    pub async fn save_bond(&mut self, peer: Address) -> Result<bool> {
-        match self.bonding.to_save(peer) {
-            Some(changes) => self.change_settings(&changes).await.map(|()| true),
-            None => Ok(false),
+    /// Writes the orders for a peer into local.conf; in words, what came of it.
+    ///
+    /// # Errors
+    ///
+    /// Why the file is as it was.
+    pub async fn save_bond(&mut self, peer: Address) -> Result<&'static str> {
+        let Some(entry) = self.bonding.to_save(peer) else {
+            return Ok("local.conf says so already");
+        };
+        // Somebody may have edited it a moment ago.
+        self.reload_conf().await;
+        if let Some(reason) = &self.conf_problem {
+            bail!("{}: {reason}", local_conf::FILE);
         }
+        let mut problems = self.bonding.problems().iter();
+        if let Some(problem) = problems.find(|problem| problem.severity == Severity::Error) {
+            bail!("{} has errors: {problem}", local_conf::FILE);
+        }
+        let text = self.home.read(local_conf::FILE)?.unwrap_or_default();
+        let content = local_conf::with_peer_bond(&text, peer, &entry)
+            .context("settings.peerSpecificBonds cannot be changed")?;
+        self.home.write(local_conf::FILE, &content)?;
+        self.bonding.forget_orders(peer);
+        self.reload_conf().await;
+        Ok("saved in local.conf")
+    }
+
+    /// Is there a link that this name means?
+    pub fn has_link(&self, name: &str) -> bool {
+        self.links
+            .all()
+            .iter()
+            .any(|link| bond::link_name::means(name, &link.interface, link.hardware_address))
+    }
+
+    /// Peers without a bond, each with the reason, by address.
+    pub fn unbonded(&self) -> Vec<(PeerStatus, String)> {
+        let bonds = self.bonds();
+        let mut peers = self.node.peers(self.now());
+        peers.retain(|peer| !bonds.iter().any(|bond| bond.peer == peer.address));
+        peers.sort_by_key(|peer| peer.address);
+        let settings = self.bonding.settings();
+        let reasoned = peers.into_iter().map(|peer| {
+            let reason = unbonded::reason(settings, &peer);
+            (peer, reason)
+        });
+        reasoned.collect()
     }
 
     /// Carries out an order about a running bond.
@@ -248,6 +302,14 @@ impl Control {
     /// What bonding has to say for itself: settings, problems, links that are missing.
     pub fn bonding_json(&self) -> Value {
         let mut object = self.bonding.to_json();
+        if let (Some(reason), Some(problems)) =
+            (&self.conf_problem, object["problems"].as_array_mut())
+        {
+            problems.insert(
+                0,
+                json!({"path": local_conf::FILE, "reason": reason, "severity": "error"}),
+            );
+        }
         object["missingLinks"] = self.presence.missing().iter().map(String::as_str).collect();
         object
     }

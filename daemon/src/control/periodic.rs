@@ -157,9 +157,16 @@ impl Control {
             Ok(conf) => conf,
             Err(error) => {
                 tracing::error!("{error:#}; the settings stay as they were");
+                // The file's name stands beside it.
+                let reasons: Vec<String> = error.chain().skip(1).map(ToString::to_string).collect();
+                self.note_unreadable_conf(format!(
+                    "{}; the settings stay as they were",
+                    reasons.join(": ")
+                ));
                 return;
             }
         };
+        self.conf_problem = None;
         for warning in &conf.warnings {
             tracing::warn!("{}: {warning}", local_conf::FILE);
         }

@@ -6,7 +6,7 @@ mod worlds;
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -228,6 +228,10 @@ fn replace(target: &Path, content: &[u8], mode: u32) -> io::Result<()> {
             let kept = old.permissions().mode() & 0o777;
             let kept = if mode == SECRET { SECRET } else { kept };
             fs::set_permissions(&temporary, fs::Permissions::from_mode(kept))?;
+            let new = fs::metadata(&temporary)?;
+            if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+                chown(&temporary, Some(old.uid()), Some(old.gid()))?;
+            }
         }
         fs::rename(&temporary, target)
     });

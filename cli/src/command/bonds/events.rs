@@ -5,55 +5,67 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::client::Request;
+use crate::client::{Reply, Request};
 use crate::command::Answer;
 use crate::json;
 use crate::outcome::Outcome;
 use crate::session::Session;
 
-/// How often is asked for more.
+/// Before a connection that ended is replaced.
 const PAUSE: Duration = Duration::from_millis(500);
 
 pub(super) fn events(session: &Session<'_>) -> Answer {
-    let (mut text, mut last) = after(session, 0)?;
-    if !session.options.follow {
-        return Ok(Outcome::ok(text));
+    if session.options.follow {
+        return follow(session);
     }
+    let reply = session.send(Request::Get, "/bond/events?since=0")?;
+    if reply.status != 200 {
+        return Err(refused(session, &reply));
+    }
+    let lines = reply.body.lines().map(|line| shown(session, line).0);
+    Ok(Outcome::ok(lines.collect::<String>()))
+}
+
+/// The service keeps the answer open and adds to it. It ends a connection from time to time; then the next one goes on from
+/// the last event.
+fn follow(session: &Session<'_>) -> Answer {
+    let (mut last, mut gone) = (0, false);
     loop {
-        let written = std::io::stdout()
-            .write_all(text.as_bytes())
-            .and_then(|()| std::io::stdout().flush());
-        if written.is_err() {
-            // The reader is gone.
-            return Ok(Outcome::silent());
+        let path = format!("/bond/events?follow=1&since={last}");
+        let reply = session.lines(&path, |line| {
+            let (text, number) = shown(session, line);
+            last = number.max(last);
+            let mut out = std::io::stdout();
+            let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+            // A reader who has gone is no failure.
+            gone = written.is_err();
+            !gone
+        })?;
+        match reply {
+            Some(reply) => return Err(refused(session, &reply)),
+            None if gone => return Ok(Outcome::silent()),
+            None => std::thread::sleep(PAUSE),
         }
-        std::thread::sleep(PAUSE);
-        (text, last) = after(session, last)?;
     }
 }
 
-/// The events after that number as they are printed, and the number of the last one.
-fn after(session: &Session<'_>, number: i64) -> Result<(String, i64), Outcome> {
-    let reply = session.send(Request::Get, &format!("/bond/events?since={number}"))?;
-    if reply.status != 200 {
-        return Err(if session.is_hawser() {
-            session.refused(&reply)
-        } else {
-            Outcome::to_stdout(1, format!("{} bond {}\n", reply.status, reply.body))
-        });
+fn refused(session: &Session<'_>, reply: &Reply) -> Outcome {
+    if session.is_hawser() {
+        session.refused(reply)
+    } else {
+        Outcome::to_stdout(1, format!("{} bond {}\n", reply.status, reply.body))
     }
-    let (mut out, mut last) = (String::new(), number);
-    for line in reply.body.lines() {
-        let event: Value = serde_json::from_str(line).unwrap_or(Value::Null);
-        last = last.max(json::integer(&event, "seq"));
-        if session.options.json {
-            out.push_str(line);
-        } else {
-            out.push_str(&sentence(&event));
-        }
-        out.push('\n');
+}
+
+/// An event as it is printed, and its number.
+fn shown(session: &Session<'_>, line: &str) -> (String, i64) {
+    let event: Value = serde_json::from_str(line).unwrap_or(Value::Null);
+    let number = json::integer(&event, "seq");
+    if session.options.json {
+        (format!("{line}\n"), number)
+    } else {
+        (format!("{}\n", sentence(&event)), number)
     }
-    Ok((out, last))
 }
 
 /// `2020-09-10 20:09:58 (active-backup) Active link to peer …`, in UTC.

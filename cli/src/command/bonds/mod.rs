@@ -5,6 +5,10 @@ mod classic;
 mod events;
 mod orders;
 mod report;
+mod test;
+
+use std::io::{IsTerminal, Write};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -15,8 +19,11 @@ use crate::outcome::Outcome;
 use crate::session::Session;
 use crate::{Manner, usage};
 
+/// Time between two states that `--watch` shows.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What can be said of one bond.
-const VERBS: &str = "show, rotate, enable, disable, set or link";
+const VERBS: &str = "show, rotate, test, enable, disable, set or link";
 
 /// `bond`: list, events, setmtu, or something about a peer, whose address stands before the verb or after it.
 pub(super) fn bond(session: &Session<'_>) -> Answer {
@@ -59,8 +66,11 @@ fn dispatch(session: &Session<'_>, words: &[&str]) -> Answer {
         "list" => list(session),
         "events" => events::events(session),
         "setmtu" => set_mtu(session),
+        "test" if word(0) == "test" && word(1).is_empty() => test::all(session),
         _ if !is_address(peer) => Err(incomplete(session, &no_peer(word(0), word(1)))),
+        "show" if session.options.watch => watch(session, peer),
         "show" => show(session, peer),
+        "test" => test::one(session, peer),
         "rotate" => orders::rotate(session, peer, rest),
         "enable" => orders::enable(session, peer, rest),
         "disable" => orders::disable(session, peer),
@@ -78,15 +88,15 @@ fn dispatch(session: &Session<'_>, words: &[&str]) -> Answer {
 }
 
 fn no_peer(first: &str, second: &str) -> String {
-    const KNOWN: [&str; 6] = ["show", "rotate", "enable", "disable", "set", "link"];
+    const KNOWN: [&str; 7] = ["show", "rotate", "test", "enable", "disable", "set", "link"];
     match (first, second) {
-        ("", _) => "bond needs to know what to do: list, show, rotate or setmtu; or enable, disable, set, link, events"
+        ("", _) => "bond needs to know what to do: list, show, rotate or setmtu; or enable, disable, set, link, test, events"
             .to_owned(),
         (verb, "") if KNOWN.contains(&verb) => format!("bond {verb} needs the address of a peer"),
         (peer, verb) | (verb, peer) if KNOWN.contains(&verb) => {
             format!("{peer:?} is not the address of a peer, which has 10 hexadecimal digits")
         }
-        (first, _) => format!("bond does not know {first:?}; try list, events, setmtu, or an address with {VERBS}"),
+        (first, _) => format!("bond does not know {first:?}; try list, events, setmtu, test, or an address with {VERBS}"),
     }
 }
 
@@ -117,7 +127,7 @@ pub(super) fn list(session: &Session<'_>) -> Answer {
     if reply.status == 200
         && let Ok(bonding) = serde_json::from_str(&reply.body)
     {
-        outcome.stderr = report::problems(&bonding);
+        outcome.stderr = report::problems(&bonding) + &report::unbonded(&bonding);
     }
     Ok(outcome)
 }
@@ -141,7 +151,37 @@ fn show(session: &Session<'_>, peer: &str) -> Answer {
     }))
 }
 
+/// `bond <peer> show --watch`: again every second, until Ctrl-C or until nobody reads.
+fn watch(session: &Session<'_>, peer: &str) -> Answer {
+    let mut out = std::io::stdout();
+    // A terminal shows one state at a time; a file gets them one after another.
+    let (before, after) = if out.is_terminal() {
+        ("\x1b[H\x1b[2J", "")
+    } else {
+        ("", "\n")
+    };
+    loop {
+        let shown = show(session, peer)?.stdout;
+        let written = out
+            .write_all(format!("{before}{shown}{after}").as_bytes())
+            .and_then(|()| out.flush());
+        if written.is_err() {
+            return Ok(Outcome::silent());
+        }
+        std::thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+/// There is no bond, and why, if the service can tell.
 fn no_bond(session: &Session<'_>, peer: &str) -> Outcome {
+    let reply = session.send(Request::Get, &format!("/bond/{peer}"));
+    let answer = reply.ok().and_then(|reply| {
+        let answer: serde_json::Value = serde_json::from_str(&reply.body).ok()?;
+        Some(answer["error"].as_str()?.to_owned())
+    });
+    if let Some(reason) = answer {
+        return session.failure(&reason);
+    }
     session.failure(&format!(
         "there is no bond with {peer}: bonding is off, or this peer is not known or has no path"
     ))

@@ -130,8 +130,11 @@ pub(super) fn link(session: &Session<'_>, peer: &str, rest: &[&str]) -> Answer {
     if let Some(mode) = mode {
         order["mode"] = json!(mode);
     }
+    if session.options.save {
+        order["save"] = json!(true);
+    }
     let request = match action {
-        "remove" => Request::Delete,
+        "remove" if !session.options.save => Request::Delete,
         _ => Request::Post(&order),
     };
     let reply = session.send(request, &path)?;

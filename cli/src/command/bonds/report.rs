@@ -36,19 +36,40 @@ pub(super) fn table(peers: &[Value]) -> String {
 pub(super) fn problems(bonding: &Value) -> String {
     let mut out = String::new();
     for problem in json::list(bonding, "problems") {
-        let _ = writeln!(
-            out,
-            "local.conf: {}: {}: {}",
-            json::text(problem, "severity"),
-            json::text(problem, "path"),
-            json::text(problem, "reason"),
-        );
+        let word = |key| json::text(problem, key);
+        let place = match word("path") {
+            "local.conf" => String::new(),
+            path => format!("{path}: "),
+        };
+        let (severity, reason) = (word("severity"), word("reason"));
+        let _ = writeln!(out, "local.conf: {severity}: {place}{reason}");
     }
     for link in json::list(bonding, "missingLinks") {
         let _ = writeln!(
             out,
             "Link {} is not there yet.",
             link.as_str().unwrap_or("")
+        );
+    }
+    out
+}
+
+/// Peers without a bond and why; nothing about roots, which never have one.
+pub(super) fn unbonded(bonding: &Value) -> String {
+    if bonding["inUse"] == false {
+        return "Bonding is off: local.conf names no policy (defaultBondingPolicy, peerSpecificBonds).\n"
+            .to_owned();
+    }
+    let mut out = String::new();
+    let leaves = json::list(bonding, "unbonded")
+        .iter()
+        .filter(|peer| json::text(peer, "role") == "LEAF");
+    for peer in leaves {
+        let _ = writeln!(
+            out,
+            "{} has no bond: {}.",
+            json::text(peer, "peer"),
+            json::text(peer, "reason"),
         );
     }
     out
@@ -285,6 +306,19 @@ LINK QUALITY
             problems(&bonding),
             "local.conf: error: settings.policies.x: no base\nLink wan9 is not there yet.\n"
         );
+    }
+
+    #[test]
+    fn peers_without_bond_are_named_with_the_reason() {
+        let bonding = json!({"inUse": true, "unbonded": [
+            {"peer": "62f865ae71", "reason": "a root", "role": "PLANET"},
+            {"peer": "4ac8a21e06", "reason": "its policy is none", "role": "LEAF"}]});
+        assert_eq!(
+            unbonded(&bonding),
+            "4ac8a21e06 has no bond: its policy is none.\n"
+        );
+        assert!(unbonded(&json!({"inUse": false})).starts_with("Bonding is off"));
+        assert_eq!(unbonded(&json!({})), "");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bond::{BasePolicy, BondStatus, CapacitySource, PathStatus};
+use bond::{BasePolicy, BondStatus, CapacitySource, PathStatus, Rehearsal};
 use node::io::{Link, PathKey};
 use node::status::PeerStatus;
 use serde_json::{Map, Value, json};
@@ -172,6 +172,38 @@ fn path_name(path: &PathStatus) -> String {
 
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A peer without a bond, and why.
+pub fn unbonded(peer: &PeerStatus, reason: &str) -> Value {
+    let role = crate::api::peer::role_name(peer.role);
+    json!({"peer": peer.address.to_string(), "reason": reason, "role": role})
+}
+
+/// What would carry the traffic of each path in use, if it failed.
+pub fn rehearsal(bond: &BondStatus, rehearsals: &[Rehearsal]) -> Value {
+    let find = |id| bond.paths.iter().find(|path| path.id == id);
+    let next = |id| {
+        let path = find(id)?;
+        Some(json!({
+            "condition": path.condition,
+            "lastInAge": path.received_age.map(millis),
+            "path": path_name(path),
+            "proofAge": path.proof_age.map(millis),
+        }))
+    };
+    let failures = rehearsals.iter().filter_map(|rehearsal| {
+        let failing = path_name(find(rehearsal.failing)?);
+        let next: Vec<Value> = rehearsal.next.iter().copied().filter_map(next).collect();
+        Some(json!({"next": next, "path": failing}))
+    });
+    json!({
+        "failures": failures.collect::<Vec<_>>(),
+        "peer": bond.peer.to_string(),
+        "policyName": bond.policy_name,
+        "schemaVersion": SCHEMA_VERSION,
+        "status": bond.state.name(),
+    })
 }
 
 /// An answer to an order: what changed, or why nothing did.

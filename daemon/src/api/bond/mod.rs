@@ -3,12 +3,12 @@
 
 pub mod events;
 pub mod json;
+mod links;
 
 use std::net::IpAddr;
 
 use bond::BondStatus;
 use bond::Command as Order;
-use bond::config::LinkMode;
 use protocol::Address;
 use serde_json::{Map, Value};
 
@@ -16,9 +16,6 @@ use self::json::Context;
 use super::{Call, Method, Reply, peer};
 use crate::bonding::Change;
 use crate::control::Control;
-
-/// Longest name of an interface in a path.
-const MAX_INTERFACE_NAME: usize = 64;
 
 /// Answers a call below `/bond`.
 pub async fn answer(control: &mut Control, call: &Call, rest: &[&str]) -> Reply {
@@ -44,6 +41,16 @@ pub async fn answer(control: &mut Control, call: &Call, rest: &[&str]) -> Reply 
                 Err(reason) => Reply::text(400, reason),
             }
         }
+        (Get, ["test"]) => {
+            let bonds = control.bonds();
+            let bonds = bonds
+                .iter()
+                .filter_map(|bond| rehearsal(control, bond.peer));
+            Reply::ok(&Value::Object(Map::from_iter([(
+                "bonds".to_owned(),
+                bonds.collect(),
+            )])))
+        }
         (method, [peer, rest @ ..]) => match address(peer) {
             Some(peer) => one(control, method, peer, rest, &call.body).await,
             None => Reply::not_found(),
@@ -64,7 +71,30 @@ fn overview(control: &Control) -> Value {
         .iter()
         .filter_map(|bond| bonded_peer(control, bond))
         .collect();
+    object["unbonded"] = control
+        .unbonded()
+        .iter()
+        .map(|(peer, reason)| json::unbonded(peer, reason))
+        .collect();
     object
+}
+
+/// Why there is no bond with a peer.
+fn no_bond(control: &Control, peer: Address) -> String {
+    let unbonded = control.unbonded();
+    let found = unbonded.iter().find(|(other, _)| other.address == peer);
+    match found {
+        Some((_, reason)) => format!("there is no bond with {peer}: {reason}"),
+        None => format!("there is no bond with {peer}: no such peer is known"),
+    }
+}
+
+/// A dry failover.
+fn rehearsal(control: &Control, peer: Address) -> Option<Value> {
+    let rehearsals = control.node().rehearse_bond(control.now(), peer)?;
+    let bonds = control.bonds();
+    let bond = bonds.iter().find(|bond| bond.peer == peer)?;
+    Some(json::rehearsal(bond, &rehearsals))
 }
 
 fn show(control: &Control, peer: Address) -> Option<Value> {
@@ -120,7 +150,7 @@ async fn one(
     match (method, rest) {
         (Method::Get, []) => show(control, peer).map_or_else(
             || {
-                let (_, text) = json::answer(Err(format!("{peer} has no bond")));
+                let (_, text) = json::answer(Err(no_bond(control, peer)));
                 Reply::json(404, &text)
             },
             |object| Reply::ok(&object),
@@ -133,59 +163,15 @@ async fn one(
             };
             told(control.order(peer, order).await)
         }
+        (Method::Get, ["test"]) => match rehearsal(control, peer) {
+            Some(object) => Reply::ok(&object),
+            None => Reply::json(404, &json::answer(Err(no_bond(control, peer))).1),
+        },
         (Method::Post | Method::Delete, ["link", name]) => {
-            if name.is_empty() || name.len() > MAX_INTERFACE_NAME {
-                return told(Err("this is no name of an interface".to_owned()));
-            }
-            let action = match (method, body.get("action")) {
-                (Method::Delete, _) => "remove",
-                (_, None) => "add",
-                (_, Some(action)) => action.as_str().unwrap_or(""),
-            };
-            match link_order(action, name, &body) {
-                Ok(order) => told(control.order(peer, order).await),
-                Err(reason) => told(Err(reason)),
-            }
+            told(links::order(control, method, peer, name, body).await)
         }
         _ => Reply::not_found(),
     }
-}
-
-fn link_order(action: &str, name: &str, body: &Map<String, Value>) -> Result<Order, String> {
-    let name = name.to_owned();
-    Ok(match action {
-        "add" => {
-            let mode = match body.get("mode") {
-                None => LinkMode::Primary,
-                Some(mode) => {
-                    let modes = [
-                        LinkMode::Primary,
-                        LinkMode::Secondary,
-                        LinkMode::Spare,
-                        LinkMode::Never,
-                    ];
-                    let found = modes.into_iter().find(|known| mode == known.name());
-                    found.ok_or_else(|| {
-                        format!("mode: {mode} is none of primary, secondary, spare, never")
-                    })?
-                }
-            };
-            Order::LinkAdd {
-                interface: name,
-                mode,
-            }
-        }
-        "remove" => Order::LinkRemove(name),
-        "nominate" => Order::LinkNominate(name),
-        "enable" => Order::LinkEnable(name),
-        "disable" => Order::LinkDisable(name),
-        "reset" => Order::LinkReset(name),
-        other => {
-            return Err(format!(
-                "action: {other:?} is none of add, remove, nominate, enable, disable, reset"
-            ));
-        }
-    })
 }
 
 /// `{"enabled": true, "policy": "...", "save": true, <parameter>: <value>}`
@@ -212,8 +198,7 @@ async fn patch(control: &mut Control, peer: Address, mut body: Map<String, Value
     }
     if save {
         match control.save_bond(peer).await {
-            Ok(true) => texts.push("saved in local.conf".to_owned()),
-            Ok(false) => texts.push("local.conf says so already".to_owned()),
+            Ok(saved) => texts.push(saved.to_owned()),
             Err(error) => return told(Err(format!("{}; not saved: {error:#}", texts.join("; ")))),
         }
     }
@@ -304,39 +289,6 @@ mod tests {
             let expected = expected.map_err(str::to_owned);
             assert_eq!(changes(object(body.clone())), expected, "{body}");
         }
-    }
-
-    #[test]
-    fn orders_for_links() {
-        let spare = object(json!({"mode": "spare"}));
-        let wan = || "wan1".to_owned();
-        assert_eq!(
-            link_order("add", "wan1", &spare),
-            Ok(Order::LinkAdd {
-                interface: wan(),
-                mode: LinkMode::Spare
-            })
-        );
-        for (action, order) in [
-            ("remove", Order::LinkRemove(wan())),
-            ("nominate", Order::LinkNominate(wan())),
-            ("enable", Order::LinkEnable(wan())),
-            ("disable", Order::LinkDisable(wan())),
-            ("reset", Order::LinkReset(wan())),
-        ] {
-            assert_eq!(link_order(action, "wan1", &Map::new()), Ok(order));
-        }
-        assert!(
-            link_order("eat", "wan1", &Map::new())
-                .unwrap_err()
-                .contains("none of add")
-        );
-        let wrong = object(json!({"mode": "best"}));
-        assert!(
-            link_order("add", "wan1", &wrong)
-                .unwrap_err()
-                .contains("none of primary")
-        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bond::{BondSettings, BondStatus, LinkEvent, PolicySettings};
+use bond::{BondSettings, BondStatus, LinkEvent, PolicySettings, Rehearsal};
 use protocol::verb::{Verb, decode_qos};
 use protocol::{Address, Instant, PacketId};
 
@@ -162,6 +162,12 @@ impl Transport {
     pub(crate) fn bond_status(&self, now: Instant) -> Vec<BondStatus> {
         let bonds = self.bonds.peers.values().filter_map(|b| b.bond.as_ref());
         bonds.map(|bond| bond.status(now)).collect()
+    }
+
+    /// What would carry the traffic of each path that one bond uses, if it failed; none without a bond.
+    pub(crate) fn rehearse_bond(&self, now: Instant, peer: Address) -> Option<Vec<Rehearsal>> {
+        let bond = self.bonds.bonded(peer)?.bond.as_ref()?;
+        Some(bond.rehearse(now))
     }
 
     /// An authentic packet came from a peer without relay. Frames that workers deliver come as [`Self::note_samples`].
