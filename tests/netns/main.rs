@@ -2,6 +2,10 @@
 
 mod adversity;
 mod bad_input;
+mod bond_bench;
+mod bond_commands;
+mod bond_failures;
+mod bond_settings;
 mod bonding;
 mod lifecycle;
 mod local_conf;
@@ -17,6 +21,9 @@ fn main() -> ExitCode {
         .chain(adversity::scenarios())
         .chain(local_conf::scenarios())
         .chain(bonding::scenarios())
+        .chain(bond_commands::scenarios())
+        .chain(bond_failures::scenarios())
+        .chain(bond_settings::scenarios())
         .collect();
     runner::run(&scenarios, None)
 }

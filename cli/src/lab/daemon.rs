@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -245,13 +245,18 @@ impl Daemon {
             .run(move || call(method, &url, token.trim(), body))?
     }
 
-    /// Runs the operator's tool against it and returns what it prints.
-    pub fn cli(&self, tool: &Path, arguments: &[&str]) -> io::Result<String> {
+    /// Runs the operator's tool against it.
+    pub fn tool(&self, tool: &Path, arguments: &[&str]) -> io::Result<Output> {
         let mut command = Command::new(tool);
         command
             .arg(format!("-D{}", self.home.display()))
             .args(arguments);
-        let output = self.host.run(move || command.output())??;
+        self.host.run(move || command.output())?
+    }
+
+    /// Runs the operator's tool against it and returns what it prints.
+    pub fn cli(&self, tool: &Path, arguments: &[&str]) -> io::Result<String> {
+        let output = self.tool(tool, arguments)?;
         Ok(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
     }
 }

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
+use rtnetlink::packet_route::link::LinkAttribute;
 use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -144,6 +145,27 @@ fn route(index: u32, network: Ipv4Addr, prefix_length: u8) -> RouteMessage {
 pub fn delete(name: &str) -> io::Result<()> {
     let index = index_of(name)?;
     netlink(|handle| async move { handle.link().del(index).execute().await })
+}
+
+/// The hardware address of an interface, with colons.
+pub fn hardware_address(interface: &str) -> io::Result<String> {
+    let name = interface.to_owned();
+    let link = netlink(|handle| async move {
+        let mut links = handle.link().get().match_name(name).execute();
+        links.try_next().await
+    })?;
+    let attributes = link.map(|link| link.attributes).unwrap_or_default();
+    attributes
+        .into_iter()
+        .find_map(|attribute| match attribute {
+            LinkAttribute::Address(bytes) => Some(bytes),
+            _ => None,
+        })
+        .map(|bytes| {
+            let bytes: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            bytes.join(":")
+        })
+        .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no hardware address"))
 }
 
 /// Takes a port out of its bridge: nothing passes it any more, yet both ends keep their carrier (a black hole).

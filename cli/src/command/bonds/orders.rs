@@ -80,7 +80,7 @@ pub(super) fn set(session: &Session<'_>, peer: &str, rest: &[&str]) -> Answer {
                 &format!("bond {peer} set {key} needs a value"),
             ));
         };
-        changes.insert(key.to_owned(), scalar(value));
+        changes.insert(key.to_owned(), value_of(value));
     }
     if changes.is_empty() {
         let text =
@@ -90,11 +90,11 @@ pub(super) fn set(session: &Session<'_>, peer: &str, rest: &[&str]) -> Answer {
     patch(session, peer, Value::Object(changes))
 }
 
-/// Numbers, true and false are themselves; all else is text.
-fn scalar(text: &str) -> Value {
+/// Numbers, true and false, objects and arrays are themselves; all else is text.
+fn value_of(text: &str) -> Value {
     match serde_json::from_str(text) {
-        Ok(value @ (Value::Bool(_) | Value::Number(_))) => value,
-        _ => text.into(),
+        Ok(Value::Null | Value::String(_)) | Err(_) => text.into(),
+        Ok(value) => value,
     }
 }
 
@@ -176,10 +176,12 @@ mod tests {
 
     #[test]
     fn values_are_numbers_where_they_can_be() {
-        assert_eq!(scalar("500"), json!(500));
-        assert_eq!(scalar("true"), json!(true));
-        assert_eq!(scalar("optimize"), json!("optimize"));
-        assert_eq!(scalar("[1]"), json!("[1]"));
+        assert_eq!(value_of("500"), json!(500));
+        assert_eq!(value_of("true"), json!(true));
+        assert_eq!(value_of("optimize"), json!("optimize"));
+        assert_eq!(value_of("null"), json!("null"));
+        assert_eq!(value_of(r#"{"wan1": {}}"#), json!({"wan1": {}}));
+        assert_eq!(value_of("{wan1}"), json!("{wan1}"));
     }
 
     #[test]
