@@ -138,7 +138,9 @@ impl<'a> Bench<'a> {
     ) -> anyhow::Result<()> {
         let mut last = Value::Null;
         until(PATIENCE, || {
-            last = self.lab.members[0].get(&format!("/bond/show/{}", self.peer))?.1;
+            last = self.lab.members[0]
+                .get(&format!("/bond/show/{}", self.peer))?
+                .1;
             Ok(wish(&last).then_some(()))
         })?
         .with_context(|| format!("never {what}: {last}"))
@@ -156,7 +158,10 @@ impl<'a> Bench<'a> {
     /// Replaces the settings of both members; they notice within some seconds.
     pub(crate) fn edit(&self, value: &Value) -> anyhow::Result<()> {
         let mut all = settings(value);
-        for (key, value) in [("portMappingEnabled", false), ("allowTcpFallbackRelay", false)] {
+        for (key, value) in [
+            ("portMappingEnabled", false),
+            ("allowTcpFallbackRelay", false),
+        ] {
             all.insert(key.to_owned(), json!(value));
         }
         for member in &self.lab.members {
@@ -170,7 +175,10 @@ impl<'a> Bench<'a> {
     pub(crate) fn stream(&self) -> anyhow::Result<Stream> {
         let [near, far] = [&self.lab.members[0], &self.lab.members[1]].map(|m| m.host());
         let [here, there] = self.overlay.map(IpAddr::V4);
-        Ok(Stream::start(Pace::default(), [(near, here), (far, there)])?)
+        Ok(Stream::start(
+            Pace::default(),
+            [(near, here), (far, there)],
+        )?)
     }
 
     /// What the first member sends by each link for a while, as shares of all.
@@ -181,7 +189,10 @@ impl<'a> Bench<'a> {
         let grown = after.iter().zip(before).map(|(a, b)| (a - b) as f64);
         let grown: Vec<f64> = grown.collect();
         let sum: f64 = grown.iter().sum();
-        Ok(grown.into_iter().map(|bytes| bytes / sum.max(1.0)).collect())
+        Ok(grown
+            .into_iter()
+            .map(|bytes| bytes / sum.max(1.0))
+            .collect())
     }
 
     /// While a stream flows: just these links of the first member carry it. They get some time for that.

@@ -84,7 +84,10 @@ fn shown(place: &Place) -> anyhow::Result<()> {
     ensure!(list.code == 0, "{list:?}");
     let row = list.stdout.lines().find(|line| line.contains(peer));
     let cells: Vec<&str> = row.context("no row")?.split_ascii_whitespace().collect();
-    ensure!(cells == [peer, "active-backup", "Healthy", "2/2"], "{cells:?}");
+    ensure!(
+        cells == [peer, "active-backup", "Healthy", "2/2"],
+        "{cells:?}"
+    );
     let listbonds = bench.ok(&["listbonds"])?;
     ensure!(listbonds == list.stdout, "{listbonds}");
     let json: Value = serde_json::from_str(&bench.ok(&["-j", "bond", "list"])?)?;
@@ -93,14 +96,30 @@ fn shown(place: &Place) -> anyhow::Result<()> {
     ensure!(of_peer.context("not listed")?["isBonded"] == true, "{json}");
 
     // Both word orders, both layouts.
-    for words in [["bond", peer, "show"], ["bond", "show", peer], ["show", "bond", peer]] {
+    for words in [
+        ["bond", peer, "show"],
+        ["bond", "show", peer],
+        ["show", "bond", peer],
+    ] {
         let shown = bench.ok(&words)?;
         let has = |part: &str| shown.lines().any(|line| line.starts_with(part));
-        ensure!(has("PEER") && has("BOND PARAMETERS") && has("* eth0"), "{shown}");
+        ensure!(
+            has("PEER") && has("BOND PARAMETERS") && has("* eth0"),
+            "{shown}"
+        );
         let classic = bench.ok(&[&["--classic"], &words[..]].concat())?;
-        ensure!(classic.starts_with(&format!("Peer                   : {peer}\n")), "{classic}");
-        ensure!(classic.contains("Links                  : 2/2\n"), "{classic}");
-        ensure!(classic.contains("\nidx     lat      pdv    capacity"), "{classic}");
+        ensure!(
+            classic.starts_with(&format!("Peer                   : {peer}\n")),
+            "{classic}"
+        );
+        ensure!(
+            classic.contains("Links                  : 2/2\n"),
+            "{classic}"
+        );
+        ensure!(
+            classic.contains("\nidx     lat      pdv    capacity"),
+            "{classic}"
+        );
     }
     let watch = Running::start(&bench, &["bond", peer, "show", "--watch"])?;
     for _ in 0..3 {
@@ -111,12 +130,20 @@ fn shown(place: &Place) -> anyhow::Result<()> {
     // A dry failover names the path that a real one takes.
     let test = bench.ok(&["bond", "test", peer])?;
     ensure!(
-        test.contains(": if eth0/") && test.contains("traffic goes to eth1/") && test.contains("proven"),
+        test.contains(": if eth0/")
+            && test.contains("traffic goes to eth1/")
+            && test.contains("proven"),
         "{test}"
     );
-    ensure!(bench.ok(&["bond", "test"])?.contains(peer), "bond test names all bonds");
+    ensure!(
+        bench.ok(&["bond", "test"])?.contains(peer),
+        "bond test names all bonds"
+    );
     let json: Value = serde_json::from_str(&bench.ok(&["-j", "bond", peer, "test"])?)?;
-    ensure!(json["failures"][0]["next"][0]["condition"] == "up", "{json}");
+    ensure!(
+        json["failures"][0]["next"][0]["condition"] == "up",
+        "{json}"
+    );
     ensure!(bench.active()? == "eth0", "a test switches nothing");
 
     // Who follows sees the past at once, and what comes as it comes.
@@ -124,7 +151,10 @@ fn shown(place: &Place) -> anyhow::Result<()> {
     follow.line_with("created")?;
     bench.ok(&["bond", peer, "rotate"])?;
     let switched = follow.line_with("has been switched from eth0/")?;
-    ensure!(switched.contains("(office) Active link to peer"), "{switched}");
+    ensure!(
+        switched.contains("(office) Active link to peer"),
+        "{switched}"
+    );
     let follow_json = Running::start(&bench, &["-j", "bond", "events", "-f"])?;
     let rotate: Value = serde_json::from_str(&follow_json.line_with("\"rotate\"")?)?;
     ensure!(rotate["peer"] == peer && rotate["seq"].is_u64(), "{rotate}");
@@ -142,19 +172,59 @@ fn refused(place: &Place) -> anyhow::Result<()> {
     let peer = bench.peer.as_str();
     let controller = bench.lab.controller.address().to_string();
     let refusals: [(&[&str], i32, &str); 13] = [
-        (&["bond", peer, "rotate"], 1, "the bond is balance-rr, not active-backup"),
+        (
+            &["bond", peer, "rotate"],
+            1,
+            "the bond is balance-rr, not active-backup",
+        ),
         (&["bond", "0123456789", "show"], 1, "no such peer is known"),
         (&["bond", "0123456789", "test"], 1, "no such peer is known"),
-        (&["bond", peer, "set", "upDelay=-1"], 1, "upDelay: must be an integer from 0"),
-        (&["bond", peer, "set", "speeed", "1"], 1, "is no key that is known"),
+        (
+            &["bond", peer, "set", "upDelay=-1"],
+            1,
+            "upDelay: must be an integer from 0",
+        ),
+        (
+            &["bond", peer, "set", "speeed", "1"],
+            1,
+            "is no key that is known",
+        ),
         (&["bond", peer, "set", "fec", "true"], 1, "fec"),
-        (&["bond", peer, "enable", "foo"], 1, "there is no policy \"foo\""),
-        (&["bond", peer, "link", "disable", "eth7"], 1, "there is no link eth7"),
-        (&["bond", peer, "link", "reset", "eth7"], 1, "there is no path on eth7"),
-        (&["bond", peer, "link", "add", "eth0", "best"], 1, "none of primary"),
-        (&["bond", "setmtu", "20", "eth0", "10.77.0.4"], 1, "not reasonable"),
-        (&["bond", "setmtu", "1400", "eth9", "10.77.0.4"], 1, "Unable to find specified link"),
-        (&["bond", peer, "link", "eat", "eth0"], 2, "needs one of add, remove"),
+        (
+            &["bond", peer, "enable", "foo"],
+            1,
+            "there is no policy \"foo\"",
+        ),
+        (
+            &["bond", peer, "link", "disable", "eth7"],
+            1,
+            "there is no link eth7",
+        ),
+        (
+            &["bond", peer, "link", "reset", "eth7"],
+            1,
+            "there is no path on eth7",
+        ),
+        (
+            &["bond", peer, "link", "add", "eth0", "best"],
+            1,
+            "none of primary",
+        ),
+        (
+            &["bond", "setmtu", "20", "eth0", "10.77.0.4"],
+            1,
+            "not reasonable",
+        ),
+        (
+            &["bond", "setmtu", "1400", "eth9", "10.77.0.4"],
+            1,
+            "Unable to find specified link",
+        ),
+        (
+            &["bond", peer, "link", "eat", "eth0"],
+            2,
+            "needs one of add, remove",
+        ),
     ];
     for (words, code, reason) in refusals {
         let said = bench.tool(words)?;
@@ -162,14 +232,25 @@ fn refused(place: &Place) -> anyhow::Result<()> {
             said.code == code && said.stderr.contains(reason) && said.stdout.is_empty(),
             "{words:?}: {said:?}"
         );
-        ensure!(code == 2 || said.stderr.lines().count() == 1, "{words:?}: {said:?}");
+        ensure!(
+            code == 2 || said.stderr.lines().count() == 1,
+            "{words:?}: {said:?}"
+        );
     }
     let classic = place.folder.join("zerotier-cli");
     std::os::unix::fs::symlink(&place.hawser, &classic)?;
     let original: [(&[&str], i32, String); 6] = [
-        (&["bond", "0123456789", "show"], 1, "400 bond {}\n".to_owned()),
+        (
+            &["bond", "0123456789", "show"],
+            1,
+            "400 bond {}\n".to_owned(),
+        ),
         (&["bond", peer, "rotate"], 1, "400 bond {}\n".to_owned()),
-        (&["bond", "foo"], 2, "(bond) command is missing required arguments\n".to_owned()),
+        (
+            &["bond", "foo"],
+            2,
+            "(bond) command is missing required arguments\n".to_owned(),
+        ),
         (
             &["bond", "setmtu", "1400", "eth9", "10.77.0.4"],
             1,
@@ -189,7 +270,10 @@ fn refused(place: &Place) -> anyhow::Result<()> {
     for (words, code, text) in original {
         let output = bench.lab.members[0].tool(&classic, words)?;
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        ensure!(output.status.code() == Some(code) && said == text, "{words:?}: {output:?}");
+        ensure!(
+            output.status.code() == Some(code) && said == text,
+            "{words:?}: {output:?}"
+        );
     }
     // Why somebody has no bond.
     bench.edit(&json!({"defaultBondingPolicy": "balance-rr",
@@ -208,7 +292,10 @@ fn rotated(place: &Place) -> anyhow::Result<()> {
         let before = bench.active()?;
         let said = bench.ok(&["bond", peer, "rotate"])?;
         let after = bench.active()?;
-        ensure!(before != after && said.contains(&after), "{turn}: {before}, {after}: {said}");
+        ensure!(
+            before != after && said.contains(&after),
+            "{turn}: {before}, {after}: {said}"
+        );
         let link = after.trim_start_matches("eth").parse()?;
         bench.carry(&[link])?;
     }
@@ -222,7 +309,10 @@ fn rotated(place: &Place) -> anyhow::Result<()> {
         bench.carry(&[link])?;
     }
     let again = bench.tool(&["bond", peer, "rotate", "eth1"])?;
-    ensure!(again.code == 1 && again.stderr.contains("no path of eth1 can take over"), "{again:?}");
+    ensure!(
+        again.code == 1 && again.stderr.contains("no path of eth1 can take over"),
+        "{again:?}"
+    );
     nothing_lost(stream)?;
     bench.finish()
 }
@@ -236,9 +326,16 @@ fn enabled(place: &Place) -> anyhow::Result<()> {
     ensure!(said == "the policy is now none, was office\n", "{said}");
     let list = bench.tool(&["bond", "list"])?;
     ensure!(!list.stdout.contains(peer), "{list:?}");
-    ensure!(list.stderr.contains(&format!("{peer} has no bond: its policy is none")), "{list:?}");
+    ensure!(
+        list.stderr
+            .contains(&format!("{peer} has no bond: its policy is none")),
+        "{list:?}"
+    );
     let shown = bench.tool(&["bond", peer, "show"])?;
-    ensure!(shown.code == 1 && shown.stderr.contains("its policy is none"), "{shown:?}");
+    ensure!(
+        shown.code == 1 && shown.stderr.contains("its policy is none"),
+        "{shown:?}"
+    );
     bench.ok(&["bond", peer, "enable", "balance-rr"])?;
     bench.wait_for_bond("two links", |bond| bond["numAliveLinks"] == 2)?;
     bench.carry(&[0, 1])?;
@@ -249,9 +346,15 @@ fn enabled(place: &Place) -> anyhow::Result<()> {
     // Parameters: seen in the bond, and in what it does.
     bench.ok(&["bond", peer, "set", "policy", "balance-rr"])?;
     let said = bench.ok(&["bond", peer, "set", "failoverInterval", "700", "upDelay=5"])?;
-    ensure!(said.contains("failoverInterval is now 700, was the default"), "{said}");
+    ensure!(
+        said.contains("failoverInterval is now 700, was the default"),
+        "{said}"
+    );
     let bond = bench.bond()?;
-    ensure!(bond["failoverInterval"] == 700 && bond["upDelay"] == 5, "{bond}");
+    ensure!(
+        bond["failoverInterval"] == 700 && bond["upDelay"] == 5,
+        "{bond}"
+    );
     let links = r#"{"eth1": {"mode": "primary"}}"#;
     let said = bench.tool(&["bond", peer, "set", "links", links])?;
     ensure!(said.code == 0, "{said:?}");
@@ -266,7 +369,10 @@ fn link_orders(place: &Place) -> anyhow::Result<()> {
     let order = |words: &[&str]| bench.ok(&[&["bond", peer, "link"], words].concat());
     let stream = bench.stream()?;
     bench.carry(&[0, 1, 2])?;
-    ensure!(order(&["disable", "eth1"])? == "eth1 is disabled\n", "disable");
+    ensure!(
+        order(&["disable", "eth1"])? == "eth1 is disabled\n",
+        "disable"
+    );
     bench.carry(&[0, 2])?;
     order(&["enable", "eth1"])?;
     bench.carry(&[0, 1, 2])?;
@@ -281,8 +387,14 @@ fn link_orders(place: &Place) -> anyhow::Result<()> {
     bench.carry(&[1, 2])?;
     order(&["add", "eth0", "mode", "primary"])?;
     bench.carry(&[0, 1, 2])?;
-    ensure!(order(&["reset", "eth1"])?.contains("punishment of 1 paths is forgotten"), "reset");
-    ensure!(order(&["nominate", "eth1"])?.contains("begin a new trial"), "nominate");
+    ensure!(
+        order(&["reset", "eth1"])?.contains("punishment of 1 paths is forgotten"),
+        "reset"
+    );
+    ensure!(
+        order(&["nominate", "eth1"])?.contains("begin a new trial"),
+        "nominate"
+    );
     bench.wait_for(&["bond", "events"], "begin a new trial")?;
     // It proves itself, and works on.
     bench.wait_for_bond("three links", |bond| bond["numAliveLinks"] == 3)?;
@@ -304,9 +416,15 @@ fn saved(place: &Place) -> anyhow::Result<()> {
     ensure!(said == "eth1 is disabled; saved in local.conf\n", "{said}");
     let text = std::fs::read_to_string(&file)?;
     for line in form.lines().filter(|line| !line.contains("defaultBonding")) {
-        ensure!(text.lines().any(|other| other == line), "{line:?} is gone from {text}");
+        ensure!(
+            text.lines().any(|other| other == line),
+            "{line:?} is gone from {text}"
+        );
     }
-    ensure!(text.contains("\"defaultBondingPolicy\":   \"balance-rr\""), "{text}");
+    ensure!(
+        text.contains("\"defaultBondingPolicy\":   \"balance-rr\""),
+        "{text}"
+    );
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file)?.permissions());
     ensure!(mode & 0o777 == 0o640, "mode {mode:o}");
     let said = bench.ok(&["bond", &peer, "set", "upDelay", "7", "--save"])?;
@@ -314,14 +432,19 @@ fn saved(place: &Place) -> anyhow::Result<()> {
     let again = bench.ok(&["bond", &peer, "enable", "--save"])?;
     ensure!(again.ends_with("; local.conf says so already\n"), "{again}");
     let reset = bench.tool(&["bond", &peer, "link", "reset", "eth1", "--save"])?;
-    ensure!(reset.code == 1 && reset.stderr.contains("nothing that could be saved"), "{reset:?}");
+    ensure!(
+        reset.code == 1 && reset.stderr.contains("nothing that could be saved"),
+        "{reset:?}"
+    );
     bench.lab.members[0].stop()?;
     bench.lab.members[0].start()?;
     bench.wait_for_bond("as saved", |bond| {
         let paths = bond["paths"].as_array();
         bond["upDelay"] == 7
             && paths.is_some_and(|paths| {
-                paths.iter().any(|path| path["ifname"] == "eth0" && path["bonded"] == 1)
+                paths
+                    .iter()
+                    .any(|path| path["ifname"] == "eth0" && path["bonded"] == 1)
                     && paths
                         .iter()
                         .filter(|path| path["ifname"] == "eth1")
@@ -331,7 +454,16 @@ fn saved(place: &Place) -> anyhow::Result<()> {
     // A file that is broken is not overwritten.
     std::fs::write(&file, "{ broken")?;
     let refused = bench.tool(&["bond", &peer, "set", "upDelay", "8", "--save"])?;
-    ensure!(refused.code == 1 && refused.stderr.contains("not saved: local.conf: not valid JSON"), "{refused:?}");
-    ensure!(std::fs::read_to_string(&file)? == "{ broken", "it was written");
+    ensure!(
+        refused.code == 1
+            && refused
+                .stderr
+                .contains("not saved: local.conf: not valid JSON"),
+        "{refused:?}"
+    );
+    ensure!(
+        std::fs::read_to_string(&file)? == "{ broken",
+        "it was written"
+    );
     bench.finish()
 }

@@ -42,10 +42,11 @@ fn begin(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
     let host = bench.lab.members[0].host();
     let name = interface_name(link);
     let address = IpAddr::V4(underlay_address(link, host_of_member(0)));
+    let network = underlay_address(link, 0);
     match failure {
         Failure::Carrier => host.run(move || links::set_down(&name))??,
-        Failure::Address => host.run(move || links::remove_address(&name, address, 24))??,
-        Failure::Route => host.run(move || links::remove_routes(&name))??,
+        Failure::Address => host.run(move || links::remove_address(&name, address))??,
+        Failure::Route => host.run(move || links::remove_route(&name, network, 24))??,
         Failure::BlackHole => bench.lab.blackhole(0, link)?,
     }
     Ok(())
@@ -55,14 +56,11 @@ fn end(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
     let host = bench.lab.members[0].host();
     let name = interface_name(link);
     let address = IpAddr::V4(underlay_address(link, host_of_member(0)));
+    let network = underlay_address(link, 0);
     match failure {
         Failure::Carrier => host.run(move || links::set_up(&name))??,
         Failure::Address => host.run(move || links::add_address(&name, address, 24))??,
-        // With the address the kernel makes its route anew.
-        Failure::Route => host.run(move || {
-            links::remove_address(&name, address, 24)?;
-            links::add_address(&name, address, 24)
-        })??,
+        Failure::Route => host.run(move || links::add_route(&name, network, 24))??,
         Failure::BlackHole => bench.lab.restore(0, link)?,
     }
     Ok(())
@@ -97,7 +95,11 @@ fn disturbed(place: &Place, policy: &str) -> anyhow::Result<()> {
             Failure::Carrier | Failure::Address | Failure::Route => ANNOUNCED,
         };
         let told = recovered(stream, at, limit);
-        ensure!(told.is_ok(), "round {round}, {failure:?}: {told:?}\n{}", bench.lab.members[0].log());
+        ensure!(
+            told.is_ok(),
+            "round {round}, {failure:?}: {told:?}\n{}",
+            bench.lab.members[0].log()
+        );
         // Back again: both ends use the link as before, and nothing is lost over it.
         end(&bench, failure, link)?;
         bench.wait_for_links(2)?;

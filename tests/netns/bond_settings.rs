@@ -15,7 +15,10 @@ use crate::bond_bench::{Bench, nothing_lost};
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         Scenario::new("bond_settings_change_without_losing_a_packet", reloaded),
-        Scenario::new("bond_links_are_named_by_hardware_address", by_hardware_address),
+        Scenario::new(
+            "bond_links_are_named_by_hardware_address",
+            by_hardware_address,
+        ),
         Scenario::new("bond_packet_sizes_hold_on_the_wire", packet_sizes),
     ]
 }
@@ -38,7 +41,9 @@ fn reloaded(place: &Place) -> anyhow::Result<()> {
     })?;
     bench.carry(&[1])?;
     bench.edit(&json!({"defaultBondingPolicy": "balance-rr"}))?;
-    bench.wait_for_bond("balance-rr", |bond| bond["bondingPolicyStr"] == "balance-rr")?;
+    bench.wait_for_bond("balance-rr", |bond| {
+        bond["bondingPolicyStr"] == "balance-rr"
+    })?;
     bench.carry(&[0, 1])?;
     // Mistakes change nothing, and are shown wherever somebody may look.
     for (content, problem) in [
@@ -50,12 +55,23 @@ fn reloaded(place: &Place) -> anyhow::Result<()> {
     ] {
         std::fs::write(bench.lab.members[0].home().join("local.conf"), content)?;
         let list = bench.wait_for(&["bond", "list"], problem)?;
-        ensure!(list.contains("balance-rr") && list.contains("2/2"), "{list}");
+        ensure!(
+            list.contains("balance-rr") && list.contains("2/2"),
+            "{list}"
+        );
         let info = bench.tool(&["info"])?;
-        ensure!(info.stderr.contains(problem) && info.stdout.starts_with("200 info "), "{info:?}");
+        ensure!(
+            info.stderr.contains(problem) && info.stdout.starts_with("200 info "),
+            "{info:?}"
+        );
         let json: Value = serde_json::from_str(&bench.ok(&["-j", "info"])?)?;
-        let reason = json["bondingProblems"][0]["reason"].as_str().unwrap_or_default();
-        ensure!(problem.contains(reason) || reason.contains(problem), "{json}");
+        let reason = json["bondingProblems"][0]["reason"]
+            .as_str()
+            .unwrap_or_default();
+        ensure!(
+            problem.contains(reason) || reason.contains(problem),
+            "{json}"
+        );
         bench.wait_for(&["bond", "events"], problem)?;
         bench.carry(&[0, 1])?;
     }
@@ -95,7 +111,13 @@ fn by_hardware_address(place: &Place) -> anyhow::Result<()> {
     ensure!(list.contains("is not there yet"), "{list}");
     ensure!(bench.active()? == "eth0", "the primary link is active");
     bench.carry(&[0])?;
-    let said = bench.ok(&["bond", &bench.peer, "link", "disable", &first.to_uppercase()])?;
+    let said = bench.ok(&[
+        "bond",
+        &bench.peer,
+        "link",
+        "disable",
+        &first.to_uppercase(),
+    ])?;
     ensure!(said.contains("is disabled"), "{said}");
     bench.carry(&[1])?;
     bench.ok(&["bond", &bench.peer, "link", "enable", &first.to_uppercase()])?;
@@ -138,7 +160,10 @@ fn packet_sizes(place: &Place) -> anyhow::Result<()> {
     ensure!(all == 20, "{all} of 20 before anything is narrow");
     narrow(&bench, 0, 900)?;
     let none = arrivals(&bench)?;
-    ensure!(none == 0, "{none} datagrams passed a link that is too narrow for them");
+    ensure!(
+        none == 0,
+        "{none} datagrams passed a link that is too narrow for them"
+    );
     // By order: for this interface and this address.
     let remote = underlay_address(0, host_of_member(1)).to_string();
     bench.ok(&["bond", "setmtu", "800", "eth0", &remote])?;
@@ -150,14 +175,21 @@ fn packet_sizes(place: &Place) -> anyhow::Result<()> {
         let path = paths.find(|path| path["ifname"] == name);
         Ok(path.context("no such path")?["mtu"].clone())
     };
-    ensure!(of_path("eth0")? == 800 && of_path("eth1")? == 1432, "{}", bench.bond()?);
+    ensure!(
+        of_path("eth0")? == 800 && of_path("eth1")? == 1432,
+        "{}",
+        bench.bond()?
+    );
     // By the settings, which go before orders.
     let mut wide = office("eth0", "eth1");
     wide["policies"]["office"]["links"]["eth0"]["mtu"] = json!(1300);
     bench.edit(&wide)?;
     bench.wait_for_bond("wide", |_| of_path("eth0").is_ok_and(|mtu| mtu == 1300))?;
     let none = arrivals(&bench)?;
-    ensure!(none == 0, "{none} datagrams passed: the key mtu is without effect");
+    ensure!(
+        none == 0,
+        "{none} datagrams passed: the key mtu is without effect"
+    );
     wide["policies"]["office"]["links"]["eth0"]["mtu"] = json!(700);
     bench.edit(&wide)?;
     bench.wait_for_bond("narrow", |_| of_path("eth0").is_ok_and(|mtu| mtu == 700))?;

@@ -5,36 +5,39 @@ use std::time::Duration;
 
 /// A datagram that came in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Arrival {
-    pub(super) sequence: u64,
-    pub(super) at: Duration,
+pub struct Arrival {
+    /// Its number.
+    pub sequence: u64,
+    /// When, since the start.
+    pub at: Duration,
 }
 
 /// The fate of one direction's stream around a disturbance.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Delivery {
-    pub(super) sent: u64,
+pub struct Delivery {
+    /// Sent in all.
+    pub sent: u64,
     /// Sent, and never came.
-    pub(super) lost: u64,
+    pub lost: u64,
     /// Of these, sent after the disturbance.
-    pub(super) lost_afterwards: u64,
+    pub lost_afterwards: u64,
     /// Came again.
-    pub(super) duplicated: u64,
+    pub duplicated: u64,
     /// Came after a later one (RFC 4737, section 3).
-    pub(super) reordered: u64,
+    pub reordered: u64,
     /// The largest number of arrivals by which one came late (RFC 4737, section 4.2).
-    pub(super) reorder_extent: u64,
+    pub reorder_extent: u64,
     /// The longest time after the disturbance without anything new.
-    pub(super) longest_gap: Duration,
+    pub longest_gap: Duration,
     /// From the disturbance until the last loss after it was sent.
-    pub(super) losses_lasted: Duration,
+    pub losses_lasted: Duration,
     /// The longest time after the disturbance in which the sender itself sent nothing: what the machine adds to the gap.
-    pub(super) longest_pause: Duration,
+    pub longest_pause: Duration,
 }
 
 impl Delivery {
     /// Looks at a stream: number *n* was sent at `sent[n]`; the disturbance was at `disturbed`.
-    pub(super) fn of(sent: &[Duration], arrivals: &[Arrival], disturbed: Duration) -> Self {
+    pub fn of(sent: &[Duration], arrivals: &[Arrival], disturbed: Duration) -> Self {
         let arrived = distinct(arrivals);
         let lost = (0..).zip(sent).filter(|(n, _)| !arrived.contains(n));
         let last_loss = lost.clone().map(|(_, at)| *at).max().unwrap_or_default();
@@ -56,7 +59,7 @@ impl Delivery {
     }
 
     /// The share, 0 to 1, that arrived of what was sent from `from` until `until`; 1 if that was nothing.
-    pub(super) fn arrived_share(
+    pub fn arrived_share(
         sent: &[Duration],
         arrivals: &[Arrival],
         from: Duration,

@@ -4,7 +4,7 @@ mod bond;
 mod bonds;
 pub mod census;
 pub mod daemon;
-mod delivery;
+pub mod delivery;
 pub mod failures;
 pub mod flows;
 pub mod host;
@@ -15,7 +15,7 @@ mod requirements;
 pub mod sandbox;
 pub mod shaping;
 mod software;
-mod stream;
+pub mod stream;
 pub mod topology;
 pub mod traffic;
 

@@ -27,13 +27,26 @@ pub fn check_tool() -> io::Result<()> {
 /// Drops what would leave by `interface` of the calling thread's namespace in frames of more than so many bytes; what the
 /// kernel carries as one and would cut later is cut here.
 pub fn limit_length(interface: &str, bytes: u32) -> io::Result<()> {
-    replace_queue(interface, &["rate", "1gbit", "burst", &format!("{bytes}b"), "latency", LATENCY])
+    replace_queue(
+        interface,
+        &[
+            "rate",
+            "1gbit",
+            "burst",
+            &format!("{bytes}b"),
+            "latency",
+            LATENCY,
+        ],
+    )
 }
 
 /// Limits what leaves by `interface` of the calling thread's namespace to so many Mbit/s (10^6 bits).
 pub fn limit_rate(interface: &str, megabits_per_second: u32) -> io::Result<()> {
     let rate = format!("{megabits_per_second}mbit");
-    replace_queue(interface, &["rate", &rate, "burst", BURST, "latency", LATENCY])
+    replace_queue(
+        interface,
+        &["rate", &rate, "burst", BURST, "latency", LATENCY],
+    )
 }
 
 fn replace_queue(interface: &str, parameters: &[&str]) -> io::Result<()> {

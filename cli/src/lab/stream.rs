@@ -19,16 +19,16 @@ const LIMIT: Duration = Duration::from_secs(300);
 
 /// How much is sent, and which ways.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pace {
+pub struct Pace {
     /// Datagrams per second and direction.
-    pub(super) rate: u32,
+    pub rate: u32,
     /// The far end sends too.
-    pub(super) both_ways: bool,
+    pub both_ways: bool,
 }
 
 impl Pace {
     /// Time between two datagrams.
-    pub(super) fn interval(self) -> Duration {
+    pub fn interval(self) -> Duration {
         Duration::from_secs(1) / self.rate
     }
 }
@@ -51,7 +51,7 @@ struct Record {
 }
 
 /// A stream that runs. Both directions use the same pair of ports, so that flow hashing treats them alike.
-pub(super) struct Stream {
+pub struct Stream {
     start: Instant,
     sending: Arc<AtomicBool>,
     receiving: Arc<AtomicBool>,
@@ -62,7 +62,7 @@ pub(super) struct Stream {
 
 impl Stream {
     /// Begins to send between the two hosts, who own the addresses.
-    pub(super) fn start(pace: Pace, ends: [(&Host, IpAddr); 2]) -> io::Result<Self> {
+    pub fn start(pace: Pace, ends: [(&Host, IpAddr); 2]) -> io::Result<Self> {
         let [(near, near_address), (far, far_address)] = ends;
         let near_socket = near.run(move || UdpSocket::bind((near_address, 0)))??;
         let far_socket = far.run(move || UdpSocket::bind((far_address, 0)))??;
@@ -98,7 +98,7 @@ impl Stream {
     }
 
     /// Time since its start, the clock of all its records.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
@@ -122,7 +122,7 @@ impl Stream {
     }
 
     /// The share that arrived of what was sent in a window of time, in each direction.
-    pub(super) fn arrived_shares(&self, from: Duration, until: Duration) -> [f64; 2] {
+    pub fn arrived_shares(&self, from: Duration, until: Duration) -> [f64; 2] {
         [0, 1].map(|direction: usize| {
             let record = &self.records[direction];
             let (sent, arrivals) = (lock(&record.sent), lock(&record.arrivals));
@@ -131,7 +131,7 @@ impl Stream {
     }
 
     /// Ends it: what became of the two directions around a disturbance.
-    pub(super) fn finish(mut self, disturbed: Duration) -> io::Result<[Delivery; 2]> {
+    pub fn finish(mut self, disturbed: Duration) -> io::Result<[Delivery; 2]> {
         self.sending.store(false, Ordering::Relaxed);
         std::thread::sleep(STRAGGLERS);
         self.receiving.store(false, Ordering::Relaxed);
@@ -155,7 +155,7 @@ impl Drop for Stream {
 }
 
 /// The address from which the calling thread's namespace reaches `target`.
-pub(super) fn source_address(target: IpAddr) -> io::Result<IpAddr> {
+pub fn source_address(target: IpAddr) -> io::Result<IpAddr> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     // Connecting a UDP socket sends nothing: it only asks the routing table.
     socket.connect((target, 9))?;
