@@ -1,6 +1,6 @@
 //! One peer's bond: what happens to its paths comes in by `handle_*`, what is to be done goes out by [`Bond::poll`].
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use std::time::Duration;
 use protocol::{Address, Instant};
 
 use crate::attributes::LinkAttributes;
+use crate::account::Ledger;
 use crate::config::{BasePolicy, MonitorStrategy, PolicySettings};
 use crate::event::{BondEvent, EventKind};
 use crate::failover::{Cause, Phase, Punishment};
@@ -120,6 +121,9 @@ pub struct Bond {
     last_report: Option<Instant>,
     /// The second in which events were told, how many, and how many were not.
     pub(crate) told: (u64, u32, u32),
+    pub(crate) ledger: Ledger,
+    /// Interfaces over their data cap.
+    pub(crate) capped: Arc<BTreeSet<String>>,
     seed: u64,
 }
 
@@ -152,6 +156,8 @@ impl Bond {
             due: now,
             last_report: None,
             told: (0, 0, 0),
+            ledger: Ledger::new(now),
+            capped: Arc::default(),
             seed,
         };
         let base = bond.settings.base;
@@ -164,6 +170,15 @@ impl Bond {
     pub fn set_peer_traits(&mut self, traits: PeerTraits) {
         if self.traits != traits {
             self.traits = traits;
+            self.resolve_rules();
+        }
+    }
+
+    /// These interfaces carried what their data caps allow: they are spare from now on, and spare ones are not used. Others
+    /// are what the settings say.
+    pub fn set_capped(&mut self, interfaces: Arc<BTreeSet<String>>) {
+        if self.capped != interfaces {
+            self.capped = interfaces;
             self.resolve_rules();
         }
     }
@@ -274,6 +289,7 @@ impl Bond {
 
     /// The probe that [`Output::Probe`] asked for left; `token` (the packet's ID) tells its answer.
     pub fn handle_probe_sent(&mut self, path: PathId, token: u64, now: Instant) {
+        self.ledger.probes += 1;
         self.with(path, now, |member| {
             member.prober.handle_sent(token, now);
             false
@@ -465,7 +481,11 @@ impl Bond {
     }
 
     pub(crate) fn rule_of(&self, path: &PathInfo) -> Rule {
-        Rule::resolve(path, &self.settings, self.traits.is_stock)
+        let mut rule = Rule::resolve(path, &self.settings, self.traits.is_stock);
+        if self.capped.contains(&path.interface) {
+            rule.cap();
+        }
+        rule
     }
 
     /// Rules or the peer changed.

@@ -1,6 +1,6 @@
 //! From the state of the paths to the plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +59,7 @@ impl Bond {
         }
         self.set_standby();
         self.compare_state(&mut events);
+        events.extend(self.give_account(now));
         for event in events {
             self.tell(event, now);
         }
@@ -142,6 +143,14 @@ impl Bond {
         }
         if choice.queue.is_empty() && !self.queue.is_empty() {
             events.push(EventKind::QueueEmpty);
+        }
+        // Its order follows measurements from moment to moment; who stands in it is news.
+        let ids = |queue: &[PathId]| queue.iter().copied().collect::<BTreeSet<_>>();
+        if !choice.queue.is_empty() && ids(&choice.queue) != ids(&self.queue) {
+            let label = |id| self.members.get(id).map(|member| member.label());
+            events.push(EventKind::QueueChanged {
+                queue: choice.queue.iter().filter_map(label).collect(),
+            });
         }
         self.active = choice.active;
         self.queue = choice.queue;

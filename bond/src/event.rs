@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use protocol::{Address, Instant};
-use serde_json::{Value, json};
 
 use crate::attributes::LinkAttributes;
+use crate::account::Account;
 use crate::config::BasePolicy;
 use crate::status::BondState;
 
@@ -81,6 +81,8 @@ pub enum EventKind {
         /// How many paths stand ready now.
         queue: usize,
     },
+    /// Other paths stand ready than before, in this order.
+    QueueChanged { queue: Vec<String> },
     /// Nothing stands ready: one more failure ends the connection.
     QueueEmpty,
     /// Rules leave no link.
@@ -111,6 +113,10 @@ pub enum EventKind {
     },
     /// An operator's order was carried out.
     Commanded { text: String },
+    /// The bond is no more.
+    BondRemoved,
+    /// How it did of late.
+    Status(Account),
     /// More events happened than may be told: this many were left out.
     Suppressed { count: u32 },
 }
@@ -168,6 +174,7 @@ impl EventKind {
                 Trigger::Always | Trigger::Better => "failback",
                 Trigger::First | Trigger::Dead | Trigger::Quality => "failover",
             },
+            Self::QueueChanged { .. } => "queue-changed",
             Self::QueueEmpty => "queue-empty",
             Self::NoLink { .. } => "no-link",
             Self::FlowsMoved { .. } => "flows-moved",
@@ -179,6 +186,8 @@ impl EventKind {
             Self::Pardoned { .. } => "pardoned",
             Self::PeerAttributes { .. } => "peer-attributes",
             Self::Commanded { .. } => "command",
+            Self::BondRemoved => "bond-removed",
+            Self::Status(_) => "status",
             Self::Suppressed { .. } => "suppressed",
         }
     }
@@ -215,17 +224,6 @@ fn age(age: Option<Duration>) -> String {
 }
 
 impl BondEvent {
-    /// Without the time, whose wall clock the caller has.
-    pub fn to_json(&self) -> Value {
-        json!({
-            "event": self.kind.name(),
-            "peer": self.peer.to_string(),
-            "policy": self.policy,
-            "path": self.kind.path(),
-            "text": self.text(),
-        })
-    }
-
     /// What happened, in a sentence.
     pub fn text(&self) -> String {
         let peer = self.peer;
@@ -371,6 +369,12 @@ impl BondEvent {
                 )
             }
             EventKind::Commanded { text } => format!("Operator: {text} (peer {peer})"),
+            EventKind::BondRemoved => format!("Bond to peer {peer} removed"),
+            EventKind::Status(account) => format!("Bond to peer {peer}: {}", account.text()),
+            EventKind::QueueChanged { queue } => format!(
+                "Failover queue of the bond to peer {peer} is {}",
+                queue.join(", ")
+            ),
             EventKind::Suppressed { count } => {
                 format!("{count} further events of the bond to peer {peer} were not shown")
             }

@@ -56,12 +56,14 @@
 //! meaning are in `docs/bonding.md`.
 
 pub mod attributes;
+mod account;
 pub mod bond;
 mod capacity;
 pub mod command;
 pub mod config;
 mod evaluate;
 pub mod event;
+mod event_json;
 pub mod failover;
 pub mod flow;
 pub mod link_name;
@@ -79,6 +81,7 @@ pub mod status;
 mod tell;
 
 pub use attributes::LinkAttributes;
+pub use account::{Account, PathAccount};
 pub use bond::{Bond, DeliveryReport, LinkEvent, Output, PeerTraits};
 pub use command::Command;
 pub use config::{BasePolicy, BondSettings, ConfigProblem, PolicySettings, Severity};

@@ -511,6 +511,7 @@ impl Member {
             latency: self.quality.latency(),
             variation: self.quality.variation().unwrap_or_default(),
             declared: self.speed(),
+            max_rate: self.rule.max_rate,
             measured: self.quality.capacity.get().map(|(bits, _)| bits),
             reached: self.quality.capacity.bound(),
             full_since: self.quality.capacity.full_since(),

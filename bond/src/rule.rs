@@ -25,6 +25,7 @@ pub(crate) struct Rule {
     pub(crate) speed_down: Option<Speed>,
     pub(crate) allocation: Option<f64>,
     pub(crate) is_metered: bool,
+    pub(crate) max_rate: Option<u64>,
     /// Limit of a UDP payload in bytes, if declared.
     pub(crate) mtu: Option<u16>,
 }
@@ -53,6 +54,7 @@ impl Rule {
             speed_down: None,
             allocation: None,
             is_metered: false,
+            max_rate: None,
             mtu: None,
         };
         let Some(link) = entry else {
@@ -91,8 +93,18 @@ impl Rule {
         rule.speed_down = link.speed_down;
         rule.allocation = link.allocation;
         rule.is_metered = link.cost > 0;
+        rule.max_rate = link.max_rate;
         rule.mtu = link.mtu;
         rule
+    }
+
+    /// The link carried what its data cap allows.
+    pub(crate) fn cap(&mut self) {
+        match self.mode {
+            LinkMode::Primary | LinkMode::Secondary => self.mode = LinkMode::Spare,
+            LinkMode::Spare => self.refused = self.refused.or(Some("data cap")),
+            LinkMode::Never => {}
+        }
     }
 }
 

@@ -41,6 +41,16 @@ impl Bond {
         self.push_event(kind, now);
     }
 
+    /// What there is to tell when the bond ends.
+    pub fn farewell(&self, now: Instant) -> BondEvent {
+        BondEvent {
+            at: now,
+            peer: self.peer,
+            policy: self.settings.name.clone(),
+            kind: EventKind::BondRemoved,
+        }
+    }
+
     fn push_event(&mut self, kind: EventKind, now: Instant) {
         let event = BondEvent {
             at: now,

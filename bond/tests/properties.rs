@@ -53,6 +53,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
                 id: PathId(id),
                 link: format!("wan{link}"),
                 hardware_address: None,
+                max_rate: None,
                 destination: format!("10.0.0.{}", id % 3),
                 mode,
                 fitness,

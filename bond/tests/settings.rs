@@ -327,7 +327,10 @@ fn doubtful_values_are_warned_of() {
             policy(json!({"links": {"a": {"speed": 5}, "b": {"speed": "5Mbit"}}})),
             "settings.balance-rr.links",
         ),
-        (policy(json!({"fec": true})), "settings.balance-rr.fec"),
+        (
+            policy(json!({"allowPathNegotiation": true})),
+            "settings.balance-rr.allowPathNegotiation",
+        ),
     ] {
         let (_, problems) = BondSettings::parse(&settings);
         assert_eq!(problems.len(), 1, "{problems:?}");

@@ -5,6 +5,7 @@ mod bonding;
 mod operator;
 mod periodic;
 mod sleep_watch;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::api::server::Question;
 use crate::bonding::Bonding;
 use crate::bonding::events::EventLog;
 use crate::bonding::presence::Presence;
+use crate::bonding::usage::Usage;
 use crate::home::{Home, Permissions};
 use crate::local_conf::LocalConf;
 use crate::os::interfaces::{Changes, Netlink};
@@ -101,6 +103,8 @@ pub struct Control {
     bonding: Bonding,
     presence: Presence,
     events: Arc<EventLog>,
+    /// What links with a data cap carried.
+    usage: Usage,
     /// What the node was last told of interfaces: usable or not.
     told_links: BTreeMap<String, bool>,
     /// Networks whose devices have to be looked at.
@@ -139,6 +143,7 @@ impl Control {
             bonding: Bonding::default(),
             presence: Presence::default(),
             events: parts.events,
+            usage: Usage::default(),
             told_links: BTreeMap::new(),
             dirty_ports: BTreeSet::new(),
             deadline: now,
@@ -152,6 +157,7 @@ impl Control {
     pub async fn start(&mut self) -> Result<()> {
         let config = self.core_config();
         self.command(Command::Configure(Box::new(config))).await;
+        self.load_usage();
         self.load_bonding().await;
         self.rescan_links().await;
         for peer in self.home.cached_peers() {
@@ -247,6 +253,8 @@ impl Control {
     /// Writes what shall be remembered and stops the workers.
     pub fn stop(mut self) {
         self.controller.save_all();
+        self.count_usage();
+        self.write_usage();
         self.write_metrics();
         for (address, content) in self.node.peer_cache() {
             let object = StateObject::Peer(address);

@@ -1,5 +1,6 @@
 //! The boundary of the core: what goes in and what comes out.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
@@ -209,6 +210,8 @@ pub enum Command {
     },
     /// `settings` of local.conf: which peers are bonded, and how. Roots never are.
     SetBonding(Arc<BondSettings>),
+    /// The interfaces that have carried what their data caps allow.
+    SetCapped(Arc<BTreeSet<String>>),
     /// An operator limits packets on paths from this interface to this address, until the process ends.
     SetPathMtu {
         /// Name as in [`Link::interface`].

@@ -214,6 +214,7 @@ impl Node {
             } => self.transport.load_peer(now, identity, endpoints),
             Command::Configure(config) => self.transport.configure(*config),
             Command::SetBonding(settings) => self.transport.set_bonding(settings),
+            Command::SetCapped(interfaces) => self.transport.set_capped(interfaces),
             Command::SetPathMtu {
                 interface,
                 remote,

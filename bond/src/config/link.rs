@@ -8,7 +8,7 @@ use super::reader::{Reader, complain, kind};
 use super::{ConfigProblem, IpPreference, LinkMode, LinkSettings, Severity, Speed};
 use crate::link_name;
 
-const KEYS: [&str; 12] = [
+const KEYS: [&str; 14] = [
     "mode",
     "failoverTo",
     "enabled",
@@ -21,9 +21,11 @@ const KEYS: [&str; 12] = [
     "upDelay",
     "downDelay",
     "cost",
+    "dataCap",
+    "maxRate",
 ];
-/// Understood, and without effect so far.
-const LATER: [&str; 3] = ["dataCap", "maxRate", "duplicate"];
+/// Features of others that there are not.
+const UNSUPPORTED: [&str; 2] = ["duplicate", "fec"];
 /// Most links of a policy.
 const MAX_LINKS: usize = 256;
 
@@ -131,12 +133,10 @@ fn parse_link(name: &str, reader: &mut Reader<'_>) -> LinkSettings {
     if let Some(cost) = reader.integer("cost", 0, u32::MAX.into()) {
         link.cost = u32::try_from(cost).unwrap_or(u32::MAX);
     }
-    for key in LATER {
-        if reader.get(key).is_some() {
-            reader.warn(key, "has no effect yet");
-        }
-    }
-    reader.warn_of_others(&[&KEYS, &LATER]);
+    link.max_rate = limit(reader, "maxRate", "a rate such as \"50Mbit\"", bits_per_second);
+    link.data_cap = limit(reader, "dataCap", "bytes, or a size such as \"10GB\"", bytes);
+    reader.refuse(&UNSUPPORTED);
+    reader.warn_of_others(&[&KEYS, &UNSUPPORTED]);
     link
 }
 
@@ -187,6 +187,48 @@ fn speed(value: &Value, place: &str, problems: &mut Vec<ConfigProblem>) -> Optio
     parsed
         .map_err(|reason| complain(problems, place, Severity::Error, reason))
         .ok()
+}
+
+/// A limit with a unit; an integer is in the smallest one. 0 is no limit.
+fn limit(
+    reader: &mut Reader<'_>,
+    key: &str,
+    form: &str,
+    parse: impl Fn(&str) -> Option<u64>,
+) -> Option<u64> {
+    let value = reader.get(key)?;
+    let found = match value {
+        Value::Number(number) => number.as_u64(),
+        Value::String(text) => parse(text),
+        _ => None,
+    };
+    if found.is_none() {
+        reader.error(key, format!("must be {form}, is {value}"));
+    }
+    found.filter(|limit| *limit > 0)
+}
+
+/// `10GB`, `1.5 TiB`, `800 kB`: decimal and binary prefixes, bytes.
+fn bytes(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
+    let number: f64 = text[..end].parse().ok()?;
+    let factor = match text[end..].trim_start() {
+        "B" | "byte" | "bytes" => 1.0,
+        "kB" | "KB" => 1e3,
+        "MB" => 1e6,
+        "GB" => 1e9,
+        "TB" => 1e12,
+        "KiB" => 1024.0,
+        "MiB" => 1024.0 * 1024.0,
+        "GiB" => 1024.0 * 1024.0 * 1024.0,
+        "TiB" => 1024.0 * 1024.0 * 1024.0 * 1024.0,
+        _ => return None,
+    };
+    let bytes = number * factor;
+    (1.0..=1e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// `50Mbit`, `1.5 Gbit/s`, `800kbps`: decimal prefixes, bits.
@@ -304,6 +346,24 @@ fn check_failover(links: &mut [LinkSettings], path: &str, problems: &mut Vec<Con
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_with_units() {
+        for (text, expected) in [
+            ("10GB", Some(10_000_000_000)),
+            ("1.5 GiB", Some(1_610_612_736)),
+            ("800 kB", Some(800_000)),
+            ("7 B", Some(7)),
+            ("10", None),
+            ("10G", None),
+            ("10Gbit", None),
+            ("", None),
+            ("-1GB", None),
+            ("1e9TB", None),
+        ] {
+            assert_eq!(bytes(text), expected, "{text}");
+        }
+    }
 
     #[test]
     fn speeds_with_units() {

@@ -222,6 +222,10 @@ pub struct LinkSettings {
     pub down_delay: Option<Duration>,
     /// Above 0 the link is metered: it is probed rarely while it waits.
     pub cost: u32,
+    /// The most that it shall be taken for, in bit/s: an upper limit of its capacity.
+    pub max_rate: Option<u64>,
+    /// Bytes per month after which it is spare, or not used if it is spare already.
+    pub data_cap: Option<u64>,
 }
 
 impl LinkSettings {
@@ -241,6 +245,8 @@ impl LinkSettings {
             up_delay: None,
             down_delay: None,
             cost: 0,
+            max_rate: None,
+            data_cap: None,
         }
     }
 }

@@ -31,8 +31,10 @@ const KEYS: [&str; 20] = [
     "policy",
     "comment",
 ];
-/// Understood, and without effect so far.
-const LATER: [&str; 3] = ["fec", "duplicate", "allowPathNegotiation"];
+/// Features of others that there are not.
+const UNSUPPORTED: [&str; 2] = ["fec", "duplicate"];
+/// A switch of 1.14.1 that does nothing there either.
+const INERT: &str = "allowPathNegotiation";
 
 /// Overrides `settings` with the keys that are there.
 pub(super) fn parse_policy(reader: &mut Reader<'_>, settings: &mut PolicySettings) {
@@ -101,12 +103,11 @@ pub(super) fn parse_policy(reader: &mut Reader<'_>, settings: &mut PolicySetting
             settings.link_select = method;
         }
     }
-    for key in LATER {
-        if reader.get(key).is_some() {
-            reader.warn(key, "has no effect yet");
-        }
+    reader.refuse(&UNSUPPORTED);
+    if reader.get(INERT).is_some() {
+        reader.warn(INERT, "has no effect: links are as each end's settings say");
     }
-    reader.warn_of_others(&[&KEYS, &LATER]);
+    reader.warn_of_others(&[&KEYS, &UNSUPPORTED, &[INERT]]);
 }
 
 fn parse_balance(reader: &mut Reader<'_>, settings: &mut PolicySettings) {

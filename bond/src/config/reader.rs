@@ -101,6 +101,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Keys of features that there are not: only to say that they are not wanted is no mistake.
+    pub(super) fn refuse(&mut self, keys: &[&str]) {
+        for key in keys {
+            let off = [Value::Bool(false), Value::Null, Value::from(0)];
+            if self.get(key).is_some_and(|value| !off.contains(value)) {
+                self.error(key, "is not supported");
+            }
+        }
+    }
+
     pub(super) fn integer(&mut self, key: &str, least: u64, most: u64) -> Option<u64> {
         let value = self.get(key)?;
         match value.as_u64() {

@@ -57,9 +57,30 @@ fn quality_factor(quality: f64) -> f64 {
     (0.1 + 1.8 * quality).clamp(0.1, 1.0)
 }
 
+/// What is known of capacities, and no more of any than the operator wants it taken for. If that is all that is known, the
+/// largest such limit stands for those that have none.
+fn capacities(paths: &[&View]) -> Vec<f64> {
+    let limits = || paths.iter().filter_map(|path| path.max_rate);
+    let are_relative = paths
+        .iter()
+        .any(|path| matches!(path.declared, Some(Speed::Relative(_))));
+    let Some(largest) = limits().max().filter(|_| !are_relative) else {
+        return known_capacities(paths);
+    };
+    let is_known = |path: &&View| path.measured.is_some() || path.declared.is_some();
+    let known = if paths.iter().any(is_known) {
+        known_capacities(paths)
+    } else {
+        vec![largest as f64; paths.len()]
+    };
+    let limit = |path: &View| path.max_rate.map_or(f64::INFINITY, |most| most as f64);
+    let limited = known.into_iter().zip(paths);
+    limited.map(|(capacity, path)| capacity.min(limit(path))).collect()
+}
+
 /// Declared speeds, and paths without take the mean of the others. None declared: measured capacities, and paths that have
 /// never been full take the largest of them, or what they have reached if that is more. Nothing known: all alike, never 0/0.
-fn capacities(paths: &[&View]) -> Vec<f64> {
+fn known_capacities(paths: &[&View]) -> Vec<f64> {
     let is_relative = paths
         .iter()
         .any(|path| matches!(path.declared, Some(Speed::Relative(_))));
@@ -119,6 +140,25 @@ mod tests {
         views[2].declared = None;
         views[2].measured = Some(1_000_000_000);
         assert!((of(&views, Basis::Capacity)[2] - 550.0 / 1650.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn no_path_counts_for_more_than_its_limit() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[0].max_rate = Some(10);
+        assert_eq!(of(&views, Basis::Capacity), [0.5, 0.5]);
+        views[1].max_rate = Some(30);
+        assert_eq!(of(&views, Basis::Capacity), [0.25, 0.75]);
+        views[1].measured = Some(90);
+        views[1].max_rate = None;
+        assert_eq!(of(&views, Basis::Capacity), [0.1, 0.9]);
+        views[0].declared = Some(Speed::BitsPerSecond(1000));
+        views[1].declared = Some(Speed::BitsPerSecond(40));
+        assert_eq!(of(&views, Basis::Capacity), [0.2, 0.8]);
+        // Numbers without a unit cannot be compared with a rate.
+        views[0].declared = Some(Speed::Relative(4));
+        views[1].declared = Some(Speed::Relative(1));
+        assert_eq!(of(&views, Basis::Capacity), [0.8, 0.2]);
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct View {
     pub variation: Duration,
     /// Declared speed.
     pub declared: Option<Speed>,
+    /// The most that it shall be taken for, in bit/s.
+    pub max_rate: Option<u64>,
     /// Measured capacity in bit/s.
     pub measured: Option<u64>,
     /// The capacity is no less than this many bit/s.
@@ -154,9 +156,13 @@ pub fn overflows(views: &[View], before: bool) -> bool {
             Some(Speed::BitsPerSecond(bits)) => bits,
             _ => match view.measured {
                 Some(bits) => bits,
-                None => return false,
+                None => match view.max_rate {
+                    Some(most) => most,
+                    None => return false,
+                },
             },
         };
+        let known = known.min(view.max_rate.unwrap_or(u64::MAX));
         capacity += known as f64;
         rate += view.sent_rate;
     }
@@ -177,6 +183,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         latency: Some(Duration::from_millis(10)),
         variation: Duration::from_millis(1),
         declared: None,
+        max_rate: None,
         measured: None,
         reached: 0,
         full_since: None,

@@ -155,14 +155,15 @@ impl Lab {
             .network
             .ok_or_else(|| io::Error::other("no network yet"))?;
         let daemon = &self.members[member];
-        let path = format!("/network/{network}");
-        expect_200(daemon.post(&path, &json!({}))?, &path)?;
+        // In this order, so that no refusal can be under way when the configuration comes.
         let authorise = format!("/controller/network/{network}/member/{}", daemon.address());
         expect_200(
             self.controller
                 .post(&authorise, &json!({"authorized": true}))?,
             &authorise,
         )?;
+        let path = format!("/network/{network}");
+        expect_200(daemon.post(&path, &json!({}))?, &path)?;
         self.wait_for_address(member, patience)
     }
 

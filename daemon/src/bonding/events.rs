@@ -11,10 +11,19 @@ use tokio::sync::watch;
 /// So many events are kept.
 const CAPACITY: usize = 1024;
 
+/// An event.
+#[derive(Debug)]
+struct Entry {
+    number: u64,
+    line: Bytes,
+    /// The next one with this key takes its place.
+    key: Option<String>,
+}
+
 /// The latest events.
 #[derive(Debug)]
 pub struct EventLog {
-    ring: Mutex<VecDeque<(u64, Bytes)>>,
+    ring: Mutex<VecDeque<Entry>>,
     /// Number of the latest event; the first one is 1.
     latest: watch::Sender<u64>,
 }
@@ -30,15 +39,32 @@ impl Default for EventLog {
 
 impl EventLog {
     /// Adds an event, an object, that happened at `wall` (milliseconds since the Unix epoch).
-    pub fn add(&self, wall: u64, mut event: Value) {
+    pub fn add(&self, wall: u64, event: Value) {
+        self.push(wall, event, None);
+    }
+
+    /// The same, of a kind of which only the latest with this key is kept: what happens often shall not displace what
+    /// happens rarely.
+    pub fn replace(&self, wall: u64, event: Value, key: &str) {
+        self.push(wall, event, Some(key));
+    }
+
+    fn push(&self, wall: u64, mut event: Value, key: Option<&str>) {
         let number = *self.latest.borrow() + 1;
         event["ts"] = json!(wall);
         event["seq"] = json!(number);
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(key) = key {
+            ring.retain(|entry| entry.key.as_deref() != Some(key));
+        }
         if ring.len() == CAPACITY {
             ring.pop_front();
         }
-        ring.push_back((number, Bytes::from(format!("{event}\n"))));
+        ring.push_back(Entry {
+            number,
+            line: Bytes::from(format!("{event}\n")),
+            key: key.map(str::to_owned),
+        });
         drop(ring);
         self.latest.send_replace(number);
     }
@@ -54,9 +80,9 @@ impl EventLog {
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let mut lines = Vec::new();
         let mut last = number;
-        for (number, line) in ring.iter().skip_while(|(other, _)| *other <= number) {
-            lines.extend_from_slice(line);
-            last = *number;
+        for entry in ring.iter().skip_while(|entry| entry.number <= number) {
+            lines.extend_from_slice(&entry.line);
+            last = entry.number;
         }
         (lines.into(), last)
     }
@@ -86,6 +112,13 @@ mod tests {
         assert_eq!(last, CAPACITY as u64 + 5);
         assert_eq!(log.after(last), (Bytes::new(), last));
         assert_eq!(log.after(last + 1), log.after(0));
+        log.replace(1, json!({"event": "status", "n": 1}), "a");
+        log.add(2, json!({"event": "y"}));
+        log.replace(3, json!({"event": "status", "n": 2}), "a");
+        let (some, last) = log.after(last);
+        let text = std::str::from_utf8(&some).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+        assert!(text.contains("\"y\"") && text.contains("\"n\":2"), "{text}");
         let (some, _) = log.after(last - 2);
         assert_eq!(some.iter().filter(|byte| **byte == b'\n').count(), 2);
     }

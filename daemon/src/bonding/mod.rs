@@ -1,10 +1,12 @@
 //! Bonding as the daemon keeps it: the settings in force, what operators changed since, and what happened.
 
+mod changes;
 pub mod events;
 mod links;
 mod overrides;
 pub mod presence;
 pub mod unbonded;
+pub mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -59,6 +61,8 @@ pub struct Bonding {
     /// `settings` of the last `local.conf` without errors in it.
     document: Map<String, Value>,
     problems: Vec<ConfigProblem>,
+    /// What the last change of the file changed, a line per key.
+    changes: Vec<String>,
     overrides: BTreeMap<Address, Override>,
 }
 
@@ -66,6 +70,11 @@ impl Bonding {
     /// The settings in force.
     pub const fn settings(&self) -> &Arc<BondSettings> {
         &self.settings
+    }
+
+    /// What the last load changed, a line per key: `settings.upDelay: 5, was 7`.
+    pub fn changes(&self) -> &[String] {
+        &self.changes
     }
 
     /// What is wrong with `local.conf` as it was last read.
@@ -80,7 +89,10 @@ impl Bonding {
         if has_error(&self.problems) {
             return Loaded::Refused;
         }
-        self.document = settings.as_object().cloned().unwrap_or_default();
+        let document = settings.as_object().cloned().unwrap_or_default();
+        let (old, new) = (of_bonds(&self.document), of_bonds(&document));
+        self.changes = changes::between(&old, &new);
+        self.document = document;
         let in_force = if self.overrides.is_empty() {
             parsed
         } else {
@@ -264,6 +276,17 @@ pub fn problem_json(problem: &ConfigProblem) -> Value {
         Severity::Error => "error",
     };
     json!({"path": problem.path, "reason": problem.reason, "severity": severity})
+}
+
+/// The keys of `settings` that concern bonds.
+fn of_bonds(settings: &Map<String, Value>) -> Value {
+    let concerns = |key: &str| {
+        ["defaultBondingPolicy", "policies", "peerSpecificBonds"].contains(&key)
+            || BasePolicy::from_name(key).is_some()
+    };
+    let keys = settings.iter().filter(|(key, _)| concerns(key));
+    let keys = keys.map(|(key, value)| (key.clone(), value.clone()));
+    json!({"settings": keys.collect::<Map<_, _>>()})
 }
 
 fn has_error(problems: &[ConfigProblem]) -> bool {

@@ -372,6 +372,34 @@ fn wrong_structures_are_refused_with_place_and_reason() {
 }
 
 #[test]
+fn what_there_is_not_is_refused_and_not_passed_over() {
+    for (settings, line) in [
+        (policy("fec", json!(true)), "fec: is not supported"),
+        (policy("duplicate", json!("small")), "duplicate: is not supported"),
+        (link("duplicate", json!(2)), "links.wan1.duplicate: is not supported"),
+        (
+            link("dataCap", json!("10G")),
+            "links.wan1.dataCap: must be bytes, or a size such as \"10GB\", is \"10G\"",
+        ),
+        (
+            link("maxRate", json!(-5)),
+            "links.wan1.maxRate: must be a rate such as \"50Mbit\", is -5",
+        ),
+    ] {
+        assert_eq!(said(&settings), [format!("error: settings.policies.p.{line}")]);
+    }
+    for settings in [
+        policy("fec", json!(false)),
+        link("dataCap", json!("10GB")),
+        link("dataCap", json!(1000)),
+        link("maxRate", json!("50Mbit")),
+        link("maxRate", json!(0)),
+    ] {
+        assert_eq!(said(&settings), [] as [&str; 0], "{settings}");
+    }
+}
+
+#[test]
 fn doubtful_values_are_taken_with_a_warning() {
     for (settings, line) in [
         (
@@ -383,8 +411,8 @@ fn doubtful_values_are_taken_with_a_warning() {
             "settings.policies.p.speeed: is no key that is known here, and has no effect",
         ),
         (
-            policy("fec", json!(true)),
-            "settings.policies.p.fec: has no effect yet",
+            policy("allowPathNegotiation", json!(true)),
+            "settings.policies.p.allowPathNegotiation: has no effect: links are as each end's settings say",
         ),
     ] {
         assert_eq!(said(&settings), [format!("warning: {line}")], "{settings}");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context, Result, bail};
-use bond::{BondEvent, BondStatus, LinkEvent, Severity};
+use bond::{BondEvent, BondStatus, EventKind, LinkEvent, Severity};
 use node::io::Command;
 use node::status::PeerStatus;
 use protocol::Address;
@@ -50,12 +50,14 @@ impl Control {
                     return;
                 }
                 let policy = &self.bonding.settings().default_policy.name;
-                let text = format!("Bonding settings applied, the default policy is {policy}");
+                let changes = self.bonding.changes();
+                let mut text = format!("Bonding settings applied, the default policy is {policy}");
+                if !changes.is_empty() {
+                    text = format!("{text} ({})", changes.join("; "));
+                }
                 tracing::info!("{text}");
-                self.events.add(
-                    wall,
-                    json!({"event": "config-applied", "policy": policy, "text": text}),
-                );
+                let event = json!({"event": "config-applied", "policy": policy, "text": text, "changes": changes});
+                self.events.add(wall, event);
             }
             Loaded::Refused => {
                 let in_force = if self.bonding.settings().is_in_use() {
@@ -206,8 +208,16 @@ impl Control {
 
     /// An event of a bond: for the log and for whoever asks.
     pub(super) fn note_bond_event(&mut self, event: &BondEvent) {
+        let wall = self.wall_at(event.at);
+        if let EventKind::Status(_) = event.kind {
+            // Of these only the latest of each bond is of interest.
+            tracing::debug!("{event}");
+            let key = event.peer.to_string();
+            self.events.replace(wall, event.to_json(), &key);
+            return;
+        }
         tracing::info!("{event}");
-        self.events.add(self.wall_at(event.at), event.to_json());
+        self.events.add(wall, event.to_json());
     }
 
     fn tell_order(&self, peer: Address, text: &str) {
@@ -310,6 +320,7 @@ impl Control {
                 json!({"path": local_conf::FILE, "reason": reason, "severity": "error"}),
             );
         }
+        object["usage"] = self.usage_json();
         object["missingLinks"] = self.presence.missing().iter().map(String::as_str).collect();
         object
     }

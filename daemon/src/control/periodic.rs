@@ -41,6 +41,7 @@ impl FileStamp {
 impl Control {
     pub(super) async fn each_5_seconds(&mut self) {
         self.scan_ports().await;
+        self.watch_usage().await;
         self.write_metrics();
     }
 
@@ -66,6 +67,7 @@ impl Control {
             self.change_secondary_port("offline for long");
             self.offline_since = now;
         }
+        self.write_usage();
         self.rescan_links().await;
         self.dirty_ports.extend(self.ports.networks());
         self.settle().await;

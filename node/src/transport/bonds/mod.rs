@@ -35,6 +35,8 @@ pub(super) struct Bonds {
     touched: BTreeSet<Address>,
     /// Interfaces without carrier or address.
     down: BTreeSet<String>,
+    /// Interfaces over their data cap.
+    capped: Arc<BTreeSet<String>>,
     /// Packet sizes that an operator ordered, by interface and the peer's address.
     mtu_orders: BTreeMap<(String, IpAddr), u16>,
 }
@@ -138,6 +140,17 @@ impl Transport {
                 self.send_hello(now, peer, endpoint, None);
             }
         }
+    }
+
+    /// The interfaces that have carried what their data caps allow.
+    pub(crate) fn set_capped(&mut self, interfaces: Arc<BTreeSet<String>>) {
+        for (address, bonded) in &mut self.bonds.peers {
+            if let Some(bond) = &mut bonded.bond {
+                bond.set_capped(Arc::clone(&interfaces));
+                self.bonds.touched.insert(*address);
+            }
+        }
+        self.bonds.capped = interfaces;
     }
 
     /// An operator's order for one bond.

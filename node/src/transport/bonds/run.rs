@@ -123,7 +123,9 @@ impl Transport {
             (None, Some(policy)) => {
                 let seed = self.random_u64();
                 bonded.forget_paths();
-                bonded.bond = Some(Bond::new(Arc::clone(policy), peer, traits, now, seed));
+                let mut bond = Bond::new(Arc::clone(policy), peer, traits, now, seed);
+                bond.set_capped(Arc::clone(&self.bonds.capped));
+                bonded.bond = Some(bond);
             }
             (Some(bond), Some(policy)) => {
                 if let Err(reason) = bond.command(Command::SetPolicy(Arc::clone(policy)), now) {
@@ -131,6 +133,10 @@ impl Transport {
                 }
             }
             (_, None) => {
+                if let Some(event) = bonded.bond.as_ref().map(|bond| bond.farewell(now)) {
+                    let event = Box::new(event);
+                    self.event(Event::Bond { peer, event });
+                }
                 // The peer may send reports only because it got ours.
                 bonded.bond = None;
                 bonded.pause(now);
