@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use protocol::{Address, Instant};
 
-use crate::attributes::LinkAttributes;
 use crate::account::Ledger;
+use crate::attributes::LinkAttributes;
 use crate::config::{BasePolicy, MonitorStrategy, PolicySettings};
 use crate::event::{BondEvent, EventKind};
 use crate::failover::{Cause, Phase, Punishment};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use protocol::{Address, Instant};
 
-use crate::attributes::LinkAttributes;
 use crate::account::Account;
+use crate::attributes::LinkAttributes;
 use crate::config::BasePolicy;
 use crate::status::BondState;
 

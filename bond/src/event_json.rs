@@ -57,7 +57,9 @@ fn fields(kind: &EventKind) -> Value {
             to,
             alive_links,
             total_links,
-        } => json!({"from": from.name(), "to": to.name(), "aliveLinks": alive_links, "totalLinks": total_links}),
+        } => {
+            json!({"from": from.name(), "to": to.name(), "aliveLinks": alive_links, "totalLinks": total_links})
+        }
         EventKind::PathRefused { reason, .. } | EventKind::NoLink { reason } => {
             json!({ "reason": reason })
         }
@@ -67,7 +69,9 @@ fn fields(kind: &EventKind) -> Value {
             received_age,
             proof_age,
             ..
-        } => json!({"reason": reason, "receivedAge": age(*received_age), "proofAge": age(*proof_age)}),
+        } => {
+            json!({"reason": reason, "receivedAge": age(*received_age), "proofAge": age(*proof_age)})
+        }
         EventKind::OneWayFailure { .. } => json!({"direction": "transmit"}),
         EventKind::Link { up, errno, .. } => json!({"up": up, "errno": errno}),
         EventKind::ActiveChanged {
@@ -76,7 +80,9 @@ fn fields(kind: &EventKind) -> Value {
             trigger,
             detection,
             queue,
-        } => json!({"from": from, "to": to, "trigger": trigger.name(), "detection": age(*detection), "queue": queue}),
+        } => {
+            json!({"from": from, "to": to, "trigger": trigger.name(), "detection": age(*detection), "queue": queue})
+        }
         EventKind::QueueChanged { queue } => json!({ "queue": queue }),
         EventKind::FlowsMoved { slots, reason } => json!({"slots": slots, "reason": reason}),
         EventKind::Rebalanced { shares } => {
@@ -86,7 +92,9 @@ fn fields(kind: &EventKind) -> Value {
                 .collect();
             json!({ "shares": shares })
         }
-        EventKind::CapacityChanged { from, to, .. } => json!({"from": from, "to": to, "source": "measured"}),
+        EventKind::CapacityChanged { from, to, .. } => {
+            json!({"from": from, "to": to, "source": "measured"})
+        }
         EventKind::QualityAvoid {
             metric,
             value,
@@ -157,7 +165,10 @@ mod tests {
             up: false,
             errno: Some(101),
         });
-        assert_eq!((&down["event"], &down["interface"]), (&json!("link-down"), &json!("wan1")));
+        assert_eq!(
+            (&down["event"], &down["interface"]),
+            (&json!("link-down"), &json!("wan1"))
+        );
         assert_eq!(down["errno"], 101);
         let status = event(EventKind::Status(Account {
             state: BondState::Healthy,
@@ -172,8 +183,15 @@ mod tests {
                 received: 20,
             }],
         }));
-        assert_eq!((&status["event"], &status["overhead"]), (&json!("status"), &json!(7)));
+        assert_eq!(
+            (&status["event"], &status["overhead"]),
+            (&json!("status"), &json!(7))
+        );
         assert_eq!(status["paths"][0]["actual"], 0.25);
-        assert!(status["text"].as_str().is_some_and(|text| text.contains("HEALTHY (2/2 links)")));
+        assert!(
+            status["text"]
+                .as_str()
+                .is_some_and(|text| text.contains("HEALTHY (2/2 links)"))
+        );
     }
 }

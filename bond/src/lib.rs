@@ -55,8 +55,8 @@
 //! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
 
-pub mod attributes;
 mod account;
+pub mod attributes;
 pub mod bond;
 mod capacity;
 pub mod command;
@@ -80,8 +80,8 @@ mod rule;
 pub mod status;
 mod tell;
 
-pub use attributes::LinkAttributes;
 pub use account::{Account, PathAccount};
+pub use attributes::LinkAttributes;
 pub use bond::{Bond, DeliveryReport, LinkEvent, Output, PeerTraits};
 pub use command::Command;
 pub use config::{BasePolicy, BondSettings, ConfigProblem, PolicySettings, Severity};

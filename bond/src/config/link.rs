@@ -133,8 +133,18 @@ fn parse_link(name: &str, reader: &mut Reader<'_>) -> LinkSettings {
     if let Some(cost) = reader.integer("cost", 0, u32::MAX.into()) {
         link.cost = u32::try_from(cost).unwrap_or(u32::MAX);
     }
-    link.max_rate = limit(reader, "maxRate", "a rate such as \"50Mbit\"", bits_per_second);
-    link.data_cap = limit(reader, "dataCap", "bytes, or a size such as \"10GB\"", bytes);
+    link.max_rate = limit(
+        reader,
+        "maxRate",
+        "a rate such as \"50Mbit\"",
+        bits_per_second,
+    );
+    link.data_cap = limit(
+        reader,
+        "dataCap",
+        "bytes, or a size such as \"10GB\"",
+        bytes,
+    );
     reader.refuse(&UNSUPPORTED);
     reader.warn_of_others(&[&KEYS, &UNSUPPORTED]);
     link

@@ -75,7 +75,9 @@ fn capacities(paths: &[&View]) -> Vec<f64> {
     };
     let limit = |path: &View| path.max_rate.map_or(f64::INFINITY, |most| most as f64);
     let limited = known.into_iter().zip(paths);
-    limited.map(|(capacity, path)| capacity.min(limit(path))).collect()
+    limited
+        .map(|(capacity, path)| capacity.min(limit(path)))
+        .collect()
 }
 
 /// Declared speeds, and paths without take the mean of the others. None declared: measured capacities, and paths that have

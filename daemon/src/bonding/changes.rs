@@ -37,7 +37,8 @@ fn compare(place: &str, old: &Value, new: &Value, lines: &mut Vec<String>) {
             "" => key.clone(),
             place => format!("{place}.{key}"),
         };
-        let value = |keys: &serde_json::Map<String, Value>| keys.get(key).cloned().unwrap_or_default();
+        let value =
+            |keys: &serde_json::Map<String, Value>| keys.get(key).cloned().unwrap_or_default();
         compare(&inner, &value(old_keys), &value(new_keys), lines);
     }
 }
@@ -62,7 +63,10 @@ mod tests {
             ]
         );
         assert!(between(&old, &old).is_empty());
-        let many: Value = (0..40).map(|n| (n.to_string(), json!(n))).collect::<serde_json::Map<_, _>>().into();
+        let many: Value = (0..40)
+            .map(|n| (n.to_string(), json!(n)))
+            .collect::<serde_json::Map<_, _>>()
+            .into();
         assert_eq!(between(&json!({}), &many).last().unwrap(), "and 8 more");
     }
 }

@@ -375,8 +375,14 @@ fn wrong_structures_are_refused_with_place_and_reason() {
 fn what_there_is_not_is_refused_and_not_passed_over() {
     for (settings, line) in [
         (policy("fec", json!(true)), "fec: is not supported"),
-        (policy("duplicate", json!("small")), "duplicate: is not supported"),
-        (link("duplicate", json!(2)), "links.wan1.duplicate: is not supported"),
+        (
+            policy("duplicate", json!("small")),
+            "duplicate: is not supported",
+        ),
+        (
+            link("duplicate", json!(2)),
+            "links.wan1.duplicate: is not supported",
+        ),
         (
             link("dataCap", json!("10G")),
             "links.wan1.dataCap: must be bytes, or a size such as \"10GB\", is \"10G\"",
@@ -386,7 +392,10 @@ fn what_there_is_not_is_refused_and_not_passed_over() {
             "links.wan1.maxRate: must be a rate such as \"50Mbit\", is -5",
         ),
     ] {
-        assert_eq!(said(&settings), [format!("error: settings.policies.p.{line}")]);
+        assert_eq!(
+            said(&settings),
+            [format!("error: settings.policies.p.{line}")]
+        );
     }
     for settings in [
         policy("fec", json!(false)),

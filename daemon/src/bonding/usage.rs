@@ -141,9 +141,8 @@ impl Usage {
         let policies = || std::iter::once(&settings.default_policy).chain(settings.peers.values());
         let links = || policies().flat_map(|policy| &policy.links);
         let shares = interfaces.iter().filter_map(|interface| {
-            let caps = links().filter(|link| {
-                means(&link.name, &interface.name, interface.hardware_address)
-            });
+            let caps = links()
+                .filter(|link| means(&link.name, &interface.name, interface.hardware_address));
             let cap = caps.filter_map(|link| link.data_cap).min()?;
             Some(Share {
                 interface: interface.name.clone(),
@@ -230,15 +229,17 @@ mod tests {
         });
         let settings = settings();
         let mut usage = Usage::default();
-        let mut update =
-            |bytes, wall| usage.update(&settings, &interfaces, &bonds(bytes), wall);
+        let mut update = |bytes, wall| usage.update(&settings, &interfaces, &bonds(bytes), wall);
         assert_eq!(update(799, NOVEMBER), News::default());
         let news = update(800, NOVEMBER);
         assert_eq!((news.warnings[0].used, news.warnings[0].cap), (800, 1000));
         assert_eq!(update(900, NOVEMBER), News::default());
         // A bond that was made anew begins at 0: 900 and 100.
         let news = update(100, NOVEMBER);
-        assert_eq!((news.reached[0].interface.as_str(), news.changed), ("wan2", true));
+        assert_eq!(
+            (news.reached[0].interface.as_str(), news.changed),
+            ("wan2", true)
+        );
         assert_eq!(update(150, NOVEMBER), News::default());
         let news = update(150, DECEMBER);
         assert!(news.changed && news.reached.is_empty());
@@ -254,7 +255,10 @@ mod tests {
         let file = usage.to_file().unwrap();
         assert_eq!(usage.to_file(), None);
         let text = String::from_utf8(file.clone()).unwrap();
-        assert!(text.contains("\"month\": \"2026-11\"") && text.contains("\"wan2\": 700"), "{text}");
+        assert!(
+            text.contains("\"month\": \"2026-11\"") && text.contains("\"wan2\": 700"),
+            "{text}"
+        );
         let mut again = Usage::from_file(&file);
         again.update(&settings, &[], &bonds(50), NOVEMBER);
         assert_eq!(again.used["wan2"], 750);
