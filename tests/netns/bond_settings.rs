@@ -19,6 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
             "bond_links_are_named_by_hardware_address",
             by_hardware_address,
         ),
+        Scenario::new("bond_data_caps_spare_a_link_also_after_a_restart", data_cap),
         Scenario::new("bond_packet_sizes_hold_on_the_wire", packet_sizes),
     ]
 }
@@ -195,5 +196,39 @@ fn packet_sizes(place: &Place) -> anyhow::Result<()> {
     bench.wait_for_bond("narrow", |_| of_path("eth0").is_ok_and(|mtu| mtu == 700))?;
     let all = arrivals(&bench)?;
     ensure!(all == 20, "{all} of 20 with the key mtu");
+    bench.finish()
+}
+
+/// The stream brings the link over its cap within seconds; from then on the other one carries all.
+fn data_cap(place: &Place) -> anyhow::Result<()> {
+    let settings = json!({"defaultBondingPolicy": "p", "policies": {"p": {"basePolicy": "balance-rr",
+        "links": {"eth0": {"mode": "primary"}, "eth1": {"mode": "primary", "dataCap": "600 kB"}}}}});
+    let mut bench = Bench::start(place, 2, &settings)?;
+    let stream = bench.stream()?;
+    bench.carry(&[0, 1])?;
+    let events = bench.wait_for(&["bond", "events"], "has reached its data cap")?;
+    ensure!(events.contains("Link eth1"), "{events}");
+    bench.carry(&[0])?;
+    let (_, overview) = bench.lab.members[0].get("/bond")?;
+    let usage = &overview["usage"][0];
+    ensure!(
+        usage["ifname"] == "eth1" && usage["cap"] == 600_000,
+        "{overview}"
+    );
+    ensure!(usage["used"].as_u64() >= Some(600_000), "{overview}");
+    // While nothing else works, it has to.
+    bench.lab.blackhole(0, 0)?;
+    bench.carry(&[1])?;
+    bench.lab.restore(0, 0)?;
+    bench.carry(&[0])?;
+    drop(stream);
+    // What was carried is known after a restart.
+    bench.lab.members[0].stop()?;
+    bench.lab.members[0].start()?;
+    bench.wait_for_links(2)?;
+    bench.wait_for(&["bond", "events"], "has reached its data cap")?;
+    let stream = bench.stream()?;
+    bench.carry(&[0])?;
+    drop(stream);
     bench.finish()
 }

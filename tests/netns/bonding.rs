@@ -1,12 +1,16 @@
 //! Bonding as an operator has it: settings that are edited while traffic flows, orders, events, carrier.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use cli::lab::stream::{Pace, Stream};
 use cli::lab::topology::{Lab, LabConfig, until};
 use cli::lab::{links, traffic};
 use serde_json::{Value, json};
 use tests::runner::{Place, Scenario};
+
+use crate::bond_bench::recovered;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -137,17 +141,16 @@ fn reloaded(place: &Place) -> anyhow::Result<()> {
     })?
     .context("the other member has no bond")?;
 
-    // Lost carrier moves this end at once, and the other one after a failover interval per path: without bonding this
+    // Lost carrier moves this end at once, and the other one after a failover interval per direction: without bonding this
     // takes tens of seconds.
-    lab.members[0].host().run(|| links::set_down("eth0"))??;
-    let after = lab.members[0]
-        .host()
-        .run(move || traffic::ping(to, 5, Duration::from_secs(1)))??;
-    ensure!(
-        after.round_trips.len() >= 3,
-        "{after:?}\n{}",
-        lab.members[0].log()
-    );
+    let [near, far] = [&lab.members[0], &lab.members[1]].map(|member| member.host());
+    let [here, there] = addresses.map(IpAddr::V4);
+    let stream = Stream::start(Pace::default(), [(near, here), (far, there)])?;
+    std::thread::sleep(Duration::from_secs(1));
+    let at = stream.elapsed();
+    near.run(|| links::set_down("eth0"))??;
+    std::thread::sleep(Duration::from_secs(4));
+    recovered(stream, at, Duration::from_millis(1500))?;
     let events = lab.members[0].cli(&place.hawser, &["bond", "events"])?;
     for part in ["has been switched from", "config", "there is no policy"] {
         ensure!(events.contains(part), "no {part:?} in {events}");

@@ -62,7 +62,7 @@ impl Control {
                 .add(wall, told("cap-warning", share, "comes near its data cap"));
         }
         for share in &news.reached {
-            let what = "has reached its data cap and is spare from now on";
+            let what = "has reached its data cap and is spared from now on";
             self.events.add(wall, told("cap-reached", share, what));
         }
         if news.changed {
