@@ -141,7 +141,7 @@ mod tests {
                 Err("wan1 is enabled already"),
             ),
             (
-                all.clone(),
+                all,
                 "wan1",
                 Remove,
                 true,

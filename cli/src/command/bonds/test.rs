@@ -101,7 +101,7 @@ mod tests {
             {"path": "wan2/10.0.1.2/9993", "condition": "up", "proofAge": 120},
             {"path": "wan3/10.0.2.2/9993", "condition": "trial", "proofAge": null}]));
         assert_eq!(
-            told(&[safe.clone()]),
+            told(std::slice::from_ref(&safe)),
             Outcome::ok(
                 "4ac8a21e06: if wan1/10.0.0.2/9993 fails, traffic goes to wan2/10.0.1.2/9993 (up, proven 120 ms ago), \
                  wan3/10.0.2.2/9993 (trial, never proven)\n"
