@@ -1,5 +1,6 @@
 //! Mixed with the reference implementation: `ZEROTIER_ONE=/path/to/zerotier-one cargo test -p tests --test interop -- --ignored`.
 
+mod bond_commands;
 mod bonds;
 mod conformance;
 
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         }));
     }
     scenarios.extend(bonds::scenarios(reference.as_deref()));
+    scenarios.extend(bond_commands::scenarios(reference.as_deref()));
     scenarios.extend(conformance::scenarios(reference.as_deref()));
     let (theirs, ours) = (reference.clone(), reference);
     scenarios.push(Scenario::new(

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
+use tests::bond_bench::{Bench, nothing_lost, patient};
 use tests::runner::{Place, Scenario};
-
-use crate::bond_bench::{Bench, nothing_lost};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -23,8 +22,9 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn active_backup() -> Value {
-    json!({"defaultBondingPolicy": "office", "policies": {"office": {
-        "basePolicy": "active-backup", "failoverInterval": 500,
+    let patient = json!({"downDelay": 3000});
+    json!({"defaultBondingPolicy": "office", "balance-rr": patient, "broadcast": patient, "policies": {"office": {
+        "basePolicy": "active-backup", "downDelay": 3000,
         "links": {"eth0": {"mode": "primary"}, "eth1": {"mode": "spare"}}}}})
 }
 
@@ -168,7 +168,7 @@ fn shown(place: &Place) -> anyhow::Result<()> {
 
 /// Reason on one line, codes 0, 1 and 2, and under the name of the original its words.
 fn refused(place: &Place) -> anyhow::Result<()> {
-    let bench = Bench::start(place, 2, &json!({"defaultBondingPolicy": "balance-rr"}))?;
+    let bench = Bench::start(place, 2, &patient("balance-rr"))?;
     let peer = bench.peer.as_str();
     let controller = bench.lab.controller.address().to_string();
     let refusals: [(&[&str], i32, &str); 13] = [
@@ -284,7 +284,7 @@ fn refused(place: &Place) -> anyhow::Result<()> {
 }
 
 fn rotated(place: &Place) -> anyhow::Result<()> {
-    let bench = Bench::start(place, 3, &json!({"defaultBondingPolicy": "active-backup"}))?;
+    let bench = Bench::start(place, 3, &patient("active-backup"))?;
     let peer = bench.peer.as_str();
     let stream = bench.stream()?;
     std::thread::sleep(Duration::from_secs(1));
@@ -364,7 +364,7 @@ fn enabled(place: &Place) -> anyhow::Result<()> {
 }
 
 fn link_orders(place: &Place) -> anyhow::Result<()> {
-    let bench = Bench::start(place, 3, &json!({"defaultBondingPolicy": "balance-rr"}))?;
+    let bench = Bench::start(place, 3, &patient("balance-rr"))?;
     let peer = bench.peer.as_str();
     let order = |words: &[&str]| bench.ok(&[&["bond", peer, "link"], words].concat());
     let stream = bench.stream()?;
@@ -404,7 +404,7 @@ fn link_orders(place: &Place) -> anyhow::Result<()> {
 }
 
 fn saved(place: &Place) -> anyhow::Result<()> {
-    let mut bench = Bench::start(place, 2, &json!({"defaultBondingPolicy": "balance-rr"}))?;
+    let mut bench = Bench::start(place, 2, &patient("balance-rr"))?;
     let file = bench.lab.members[0].home().join("local.conf");
     // The operator's own form, which no program would choose.
     let form = "{\n  \"settings\": {\n     \"portMappingEnabled\": false,\n   \"allowTcpFallbackRelay\": false,\n\n  \

@@ -7,9 +7,8 @@ use anyhow::ensure;
 use cli::lab::links;
 use cli::lab::topology::{host_of_member, interface_name, underlay_address};
 use serde_json::json;
+use tests::bond_bench::{Bench, recovered};
 use tests::runner::{Place, Scenario};
-
-use crate::bond_bench::{Bench, recovered};
 
 /// What the operating system announces is left at once. The other end notices by silence; it has a failover interval per
 /// direction and the time of a loaded machine.

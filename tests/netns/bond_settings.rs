@@ -8,9 +8,8 @@ use cli::lab::links;
 use cli::lab::shaping;
 use cli::lab::topology::{host_of_member, interface_name, underlay_address};
 use serde_json::{Value, json};
+use tests::bond_bench::{Bench, nothing_lost, patient};
 use tests::runner::{Place, Scenario};
-
-use crate::bond_bench::{Bench, nothing_lost};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
@@ -26,7 +25,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 fn office(active: &str, spare: &str) -> Value {
     json!({"defaultBondingPolicy": "office", "policies": {"office": {
-        "basePolicy": "active-backup", "failoverInterval": 500,
+        "basePolicy": "active-backup", "downDelay": 3000,
         "links": {active: {"mode": "primary"}, spare: {"mode": "spare"}}}}})
 }
 
@@ -41,7 +40,7 @@ fn reloaded(place: &Place) -> anyhow::Result<()> {
         paths.any(|path| path["ifname"] == "eth1" && path["isActive"] == true)
     })?;
     bench.carry(&[1])?;
-    bench.edit(&json!({"defaultBondingPolicy": "balance-rr"}))?;
+    bench.edit(&patient("balance-rr"))?;
     bench.wait_for_bond("balance-rr", |bond| {
         bond["bondingPolicyStr"] == "balance-rr"
     })?;
@@ -76,7 +75,7 @@ fn reloaded(place: &Place) -> anyhow::Result<()> {
         bench.wait_for(&["bond", "events"], problem)?;
         bench.carry(&[0, 1])?;
     }
-    bench.edit(&json!({"defaultBondingPolicy": "balance-rr"}))?;
+    bench.edit(&patient("balance-rr"))?;
     bench.wait_for_bond("no problem", |_| {
         bench
             .tool(&["-j", "info"])
@@ -99,7 +98,7 @@ fn hardware_addresses(bench: &Bench<'_>) -> anyhow::Result<Vec<String>> {
 }
 
 fn by_hardware_address(place: &Place) -> anyhow::Result<()> {
-    let bench = Bench::start(place, 2, &json!({"defaultBondingPolicy": "balance-rr"}))?;
+    let bench = Bench::start(place, 2, &patient("balance-rr"))?;
     let addresses = hardware_addresses(&bench)?;
     let [first, second] = &addresses[..] else {
         anyhow::bail!("{addresses:?}");
@@ -201,7 +200,7 @@ fn packet_sizes(place: &Place) -> anyhow::Result<()> {
 
 /// The stream brings the link over its cap within seconds; from then on the other one carries all.
 fn data_cap(place: &Place) -> anyhow::Result<()> {
-    let settings = json!({"defaultBondingPolicy": "p", "policies": {"p": {"basePolicy": "balance-rr",
+    let settings = json!({"defaultBondingPolicy": "p", "policies": {"p": {"basePolicy": "balance-rr", "downDelay": 3000,
         "links": {"eth0": {"mode": "primary"}, "eth1": {"mode": "primary", "dataCap": "600 kB"}}}}});
     let mut bench = Bench::start(place, 2, &settings)?;
     let stream = bench.stream()?;

@@ -8,9 +8,8 @@ use cli::lab::stream::{Pace, Stream};
 use cli::lab::topology::{Lab, LabConfig, until};
 use cli::lab::{links, traffic};
 use serde_json::{Value, json};
+use tests::bond_bench::recovered;
 use tests::runner::{Place, Scenario};
-
-use crate::bond_bench::recovered;
 
 const PATIENCE: Duration = Duration::from_secs(40);
 

@@ -2,7 +2,6 @@
 
 mod adversity;
 mod bad_input;
-mod bond_bench;
 mod bond_commands;
 mod bond_failures;
 mod bond_settings;

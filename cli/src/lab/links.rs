@@ -7,7 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::LinkAttribute;
-use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
+use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 /// Runs one netlink conversation to its end in the calling thread's namespace.
@@ -129,7 +129,9 @@ pub fn add_route(interface: &str, network: Ipv4Addr, prefix_length: u8) -> io::R
 
 /// Removes the route to the network of an interface; the address stays.
 pub fn remove_route(interface: &str, network: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
-    let route = route(index_of(interface)?, network, prefix_length);
+    let mut route = route(index_of(interface)?, network, prefix_length);
+    // Whoever made it: the kernel's own has another protocol than ours.
+    route.header.protocol = RouteProtocol::Unspec;
     netlink(|handle| async move { handle.route().del(route).execute().await })
 }
 

@@ -1,8 +1,10 @@
 //! What the tests of bonds share: two members over some links, both bonded, and a numbered stream between them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::time::Duration;
 
+use crate::runner::Place;
 use anyhow::{Context, ensure};
 use cli::lab::delivery::Delivery;
 use cli::lab::links;
@@ -10,10 +12,9 @@ use cli::lab::stream::{Pace, Stream};
 use cli::lab::topology::{Lab, LabConfig, interface_name, until};
 use cli::lab::traffic;
 use serde_json::{Map, Value, json};
-use tests::runner::Place;
 
 /// How long anything may take that is not measured.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
+pub const PATIENCE: Duration = Duration::from_secs(40);
 /// A link carries traffic if it has at least this share of the bytes,
 const CARRIES: f64 = 0.2;
 /// and none if it has at most this: probes and heartbeats remain.
@@ -21,25 +22,37 @@ const IDLE: f64 = 0.05;
 
 /// What a run of the operator's tool said.
 #[derive(Debug)]
-pub(crate) struct Said {
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-    pub(crate) code: i32,
+pub struct Said {
+    /// On standard output.
+    pub stdout: String,
+    /// On standard error.
+    pub stderr: String,
+    /// Exit code.
+    pub code: i32,
+}
+
+/// Parameters for tests of orders, which shall not depend on how busy the machine is: a path must be silent for long to count
+/// as failed, and both links count alike.
+pub fn patient(policy: &str) -> Value {
+    json!({"defaultBondingPolicy": policy, policy: {"downDelay": 3000}})
 }
 
 /// Two bonded members.
-pub(crate) struct Bench<'a> {
-    pub(crate) place: &'a Place,
-    pub(crate) lab: Lab,
-    pub(crate) links: u8,
+pub struct Bench<'a> {
+    /// Where it runs.
+    pub place: &'a Place,
+    /// The world around the two.
+    pub lab: Lab,
+    /// Links between them.
+    pub links: u8,
     /// Overlay addresses of the two.
-    pub(crate) overlay: [Ipv4Addr; 2],
+    pub overlay: [Ipv4Addr; 2],
     /// Node address of the second.
-    pub(crate) peer: String,
+    pub peer: String,
 }
 
 /// `settings` of local.conf beside what every lab needs.
-pub(crate) fn settings(value: &Value) -> Map<String, Value> {
+pub fn settings(value: &Value) -> Map<String, Value> {
     let mut settings = value.as_object().cloned().unwrap_or_default();
     settings.insert("allowSecondaryPort".to_owned(), json!(false));
     settings
@@ -47,16 +60,26 @@ pub(crate) fn settings(value: &Value) -> Map<String, Value> {
 
 impl<'a> Bench<'a> {
     /// Starts everything with these settings at both members and waits until each bond has all links.
-    pub(crate) fn start(place: &'a Place, links: u8, value: &Value) -> anyhow::Result<Self> {
+    pub fn start(place: &'a Place, links: u8, value: &Value) -> anyhow::Result<Self> {
+        Self::start_with(place, [&place.hawserd, &place.hawserd], links, value)
+    }
+
+    /// The same with these two programs as members.
+    pub fn start_with(
+        place: &'a Place,
+        programs: [&Path; 2],
+        links: u8,
+        value: &Value,
+    ) -> anyhow::Result<Self> {
         let mut lab = Lab::build(&LabConfig {
             links,
             root: place.hawserd.clone(),
             controller: place.hawserd.clone(),
-            members: vec![place.hawserd.clone(); 2],
+            members: programs.map(Path::to_owned).into(),
             folder: place.folder.clone(),
         })?;
-        for member in &mut lab.members {
-            member.renew(&place.hawserd, &settings(value))?;
+        for (member, program) in lab.members.iter_mut().zip(programs) {
+            member.renew(program, &settings(value))?;
         }
         for daemon in lab.daemons() {
             daemon.start()?;
@@ -82,7 +105,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Waits until both bonds have so many working links.
-    pub(crate) fn wait_for_links(&self, links: u64) -> anyhow::Result<()> {
+    pub fn wait_for_links(&self, links: u64) -> anyhow::Result<()> {
         let mut last = [Value::Null, Value::Null];
         let done = until(PATIENCE, || {
             for (from, to) in [(0, 1), (1, 0)] {
@@ -96,7 +119,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs the tool at the first member.
-    pub(crate) fn tool(&self, words: &[&str]) -> anyhow::Result<Said> {
+    pub fn tool(&self, words: &[&str]) -> anyhow::Result<Said> {
         let output = self.lab.members[0].tool(&self.place.hawser, words)?;
         Ok(Said {
             stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -106,14 +129,14 @@ impl<'a> Bench<'a> {
     }
 
     /// Runs the tool, which must succeed; what it prints.
-    pub(crate) fn ok(&self, words: &[&str]) -> anyhow::Result<String> {
+    pub fn ok(&self, words: &[&str]) -> anyhow::Result<String> {
         let said = self.tool(words)?;
         ensure!(said.code == 0, "{words:?}: {said:?}");
         Ok(said.stdout)
     }
 
     /// Runs the tool again and again until its outputs contain `part`.
-    pub(crate) fn wait_for(&self, words: &[&str], part: &str) -> anyhow::Result<String> {
+    pub fn wait_for(&self, words: &[&str], part: &str) -> anyhow::Result<String> {
         let mut last = String::new();
         until(PATIENCE, || {
             last = self.lab.members[0].cli(&self.place.hawser, words)?;
@@ -124,14 +147,14 @@ impl<'a> Bench<'a> {
     }
 
     /// The bond of the first member, as the API shows it.
-    pub(crate) fn bond(&self) -> anyhow::Result<Value> {
+    pub fn bond(&self) -> anyhow::Result<Value> {
         let (status, bond) = self.lab.members[0].get(&format!("/bond/show/{}", self.peer))?;
         ensure!(status == 200, "no bond: {status} {bond}");
         Ok(bond)
     }
 
     /// Waits until the first member's bond is as wished.
-    pub(crate) fn wait_for_bond(
+    pub fn wait_for_bond(
         &self,
         what: &str,
         mut wish: impl FnMut(&Value) -> bool,
@@ -147,7 +170,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Interface of the active path.
-    pub(crate) fn active(&self) -> anyhow::Result<String> {
+    pub fn active(&self) -> anyhow::Result<String> {
         let bond = self.bond()?;
         let paths = bond["paths"].as_array().context("no paths")?;
         let active = paths.iter().find(|path| path["isActive"] == true);
@@ -156,7 +179,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Replaces the settings of both members; they notice within some seconds.
-    pub(crate) fn edit(&self, value: &Value) -> anyhow::Result<()> {
+    pub fn edit(&self, value: &Value) -> anyhow::Result<()> {
         let mut all = settings(value);
         for (key, value) in [
             ("portMappingEnabled", false),
@@ -172,7 +195,7 @@ impl<'a> Bench<'a> {
     }
 
     /// A stream in both directions, 1000 datagrams a second together.
-    pub(crate) fn stream(&self) -> anyhow::Result<Stream> {
+    pub fn stream(&self) -> anyhow::Result<Stream> {
         let [near, far] = [&self.lab.members[0], &self.lab.members[1]].map(|m| m.host());
         let [here, there] = self.overlay.map(IpAddr::V4);
         Ok(Stream::start(
@@ -182,7 +205,7 @@ impl<'a> Bench<'a> {
     }
 
     /// What the first member sends by each link for a while, as shares of all.
-    pub(crate) fn shares(&self) -> anyhow::Result<Vec<f64>> {
+    pub fn shares(&self) -> anyhow::Result<Vec<f64>> {
         let before = self.sent()?;
         std::thread::sleep(Duration::from_millis(1500));
         let after = self.sent()?;
@@ -196,7 +219,7 @@ impl<'a> Bench<'a> {
     }
 
     /// While a stream flows: just these links of the first member carry it. They get some time for that.
-    pub(crate) fn carry(&self, links: &[u8]) -> anyhow::Result<()> {
+    pub fn carry(&self, links: &[u8]) -> anyhow::Result<()> {
         let mut shares = Vec::new();
         for _ in 0..8 {
             shares = self.shares()?;
@@ -226,7 +249,7 @@ impl<'a> Bench<'a> {
     }
 
     /// Stops everything, in order.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+    pub fn finish(mut self) -> anyhow::Result<()> {
         let complaints = self.lab.stop()?;
         ensure!(complaints.is_empty(), "{complaints:?}");
         Ok(())
@@ -234,7 +257,7 @@ impl<'a> Bench<'a> {
 }
 
 /// Ends a stream of which nothing may be lost.
-pub(crate) fn nothing_lost(stream: Stream) -> anyhow::Result<()> {
+pub fn nothing_lost(stream: Stream) -> anyhow::Result<()> {
     for (direction, delivery) in stream.finish(Duration::ZERO)?.into_iter().enumerate() {
         ensure!(delivery.lost == 0, "direction {direction}: {delivery:?}");
     }
@@ -242,7 +265,7 @@ pub(crate) fn nothing_lost(stream: Stream) -> anyhow::Result<()> {
 }
 
 /// Ends a stream that was disturbed at `disturbed`: whatever it lost it lost within `gap`.
-pub(crate) fn recovered(
+pub fn recovered(
     stream: Stream,
     disturbed: Duration,
     gap: Duration,
