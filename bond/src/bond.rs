@@ -425,6 +425,11 @@ impl Bond {
         self.members.get(&path)?.rule.mtu
     }
 
+    /// Smoothed round trip of a path, if it was measured.
+    pub fn round_trip(&self, path: PathId) -> Option<Duration> {
+        self.members.get(&path)?.quality.round_trip()
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> &Arc<PolicySettings> {
         &self.settings

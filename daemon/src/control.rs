@@ -476,10 +476,11 @@ impl Control {
         }
     }
 
-    /// The core's settings: those of local.conf, and that we have a controller.
+    /// The core's settings: those of local.conf, that we have a controller, and how many workers.
     fn core_config(&self) -> Config {
         let mut config = self.conf.core.clone();
         config.has_controller = true;
+        config.workers = self.dataplane.workers();
         config
     }
 

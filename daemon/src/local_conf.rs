@@ -206,6 +206,7 @@ impl LocalConf {
             low_bandwidth: settings.get("lowBandwidthMode").is_some_and(boolean),
             has_controller: false,
             is_plain: settings.get("plainProtocol").is_some_and(boolean),
+            workers: 0,
         };
         let settings = Settings::parse(settings, &mut warnings);
         for key in document.keys() {

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use node::io::{Link, LinkId, PathKey, Transmit};
+use node::limits::MAX_NUMBERED_WORKERS;
 use node::snapshot::Snapshot;
 use protocol::{Address, NetworkId};
 use rand::rngs::StdRng;
@@ -116,6 +117,9 @@ pub enum TapError {
 /// Refused paths of the control thread's own datagrams that are remembered until the next drain.
 const MAX_FAILURES: usize = 64;
 
+/// The number of workers without lanes.
+const NO_LANE: u8 = MAX_NUMBERED_WORKERS as u8;
+
 struct WorkerHandle {
     mailbox: Mailbox,
     handovers: Consumer<Handover>,
@@ -182,6 +186,8 @@ impl Dataplane {
             let mut seed = [0; 32];
             generator.fill_bytes(&mut seed);
             let worker = Worker::new(WorkerParts {
+                // Beyond that workers have no lanes.
+                number: u8::try_from(index).map_or(NO_LANE, |number| number.min(NO_LANE)),
                 reactor,
                 commands,
                 handover,
@@ -397,6 +403,11 @@ impl Dataplane {
                 self.bell.ring();
             }
         }
+    }
+
+    /// How many workers there are.
+    pub fn workers(&self) -> usize {
+        self.workers.len()
     }
 
     /// What each worker did so far.

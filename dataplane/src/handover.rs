@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use node::Input;
-use node::io::{PathKey, Sample};
+use node::io::{LaneArrivals, PathKey, Sample};
 use protocol::{Address, NetworkId};
 use rtrb::{Consumer, Producer, RingBuffer};
 
@@ -29,6 +29,11 @@ pub enum Handover {
     Relayed {
         source: Address,
         destination: Address,
+    },
+    /// Lanes of peers of our kind.
+    Lanes {
+        arrivals: Vec<LaneArrivals>,
+        sent: Vec<Address>,
     },
     /// Packets of measured peers.
     Samples(Vec<Sample>),
@@ -69,6 +74,7 @@ impl Handover {
                 source: *source,
                 destination: *destination,
             },
+            Self::Lanes { arrivals, sent } => Input::Lanes { arrivals, sent },
             Self::Samples(samples) => Input::Samples(samples),
             Self::SlotBytes { peer, slots } => Input::SlotBytes { peer: *peer, slots },
             Self::SendFailed { path, errno } => Input::SendFailed {
@@ -118,6 +124,11 @@ impl HandoverSender {
     pub(crate) fn new(capacity: usize, bell: Bell) -> (Self, Consumer<Handover>) {
         let (producer, consumer) = RingBuffer::new(capacity);
         (Self { producer, bell }, consumer)
+    }
+
+    /// The next push would be refused.
+    pub(crate) fn is_full(&self) -> bool {
+        self.producer.is_full()
     }
 
     /// Queues what `make` returns, which is not called if the ring is full: then false.

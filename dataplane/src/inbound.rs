@@ -171,8 +171,8 @@ fn packet<T: Tap, U: Udp>(
     };
     let known_path = peer.paths.iter().find(|entry| entry.key == path);
     // 4. Open, in place.
-    match peer.keys.open(bytes) {
-        Ok(()) => {}
+    let inner = match peer.keys.open_with_inner_id(bytes) {
+        Ok(inner) => inner,
         Err(error) => {
             core.counters.lost(match error {
                 OpenError::TooShort => DropReason::DatagramTooShort,
@@ -185,6 +185,11 @@ fn packet<T: Tap, U: Udp>(
             }
             return;
         }
+    };
+    if let (Some(origin), Some(inner)) = (peer.counted, inner)
+        && let Some((lane, number)) = origin.read(inner)
+    {
+        core.lanes.received(source, lane, number, length, now);
     }
     let Some(view) = PacketView::new(bytes) else {
         return;
@@ -205,14 +210,14 @@ fn packet<T: Tap, U: Udp>(
     {
         core.counters.lost(DropReason::Duplicate);
         if let Some(entry) = measured {
-            core.measurements.received(source, entry, id, length, now);
+            core.measurements.received(peer, entry, id, length, now);
         }
         return;
     }
     // 6. A frame goes on, anything else is the node's.
     if is_frame && frame(core, bytes, peer, snapshot, now) {
         if let Some(entry) = measured {
-            core.measurements.received(source, entry, id, length, now);
+            core.measurements.received(peer, entry, id, length, now);
         }
         core.counters.packets_received.add(1);
         core.tallies.received(source, &peer.activity);

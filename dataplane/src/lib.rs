@@ -26,6 +26,7 @@ mod drop_reason;
 mod flow_cache;
 mod handover;
 mod inbound;
+mod lane_notes;
 mod mailbox;
 mod measurements;
 mod outbound;

@@ -120,7 +120,7 @@ impl Measurements {
     /// A packet of a measured peer came in on one of its paths, and the node will not see it.
     pub(crate) fn received(
         &mut self,
-        peer: Address,
+        peer: &PeerEntry,
         path: &PathEntry,
         packet: PacketId,
         length: usize,
@@ -135,7 +135,7 @@ impl Measurements {
     /// A packet for a measured peer was queued on one of its paths.
     pub(crate) fn sent(
         &mut self,
-        peer: Address,
+        peer: &PeerEntry,
         path: &PathEntry,
         packet: PacketId,
         length: usize,
@@ -181,10 +181,17 @@ impl Measurements {
         self.slots_since.get_or_insert(now);
     }
 
-    fn sample(&mut self, peer: Address, path: PathKey, packet: PacketId, sent: bool, now: Instant) {
-        if is_sampled(packet) && self.samples.len() < SAMPLES {
+    fn sample(
+        &mut self,
+        peer: &PeerEntry,
+        path: PathKey,
+        packet: PacketId,
+        sent: bool,
+        now: Instant,
+    ) {
+        if peer.sampled && is_sampled(packet) && self.samples.len() < SAMPLES {
             self.samples.push(Sample {
-                peer,
+                peer: peer.address,
                 path,
                 packet,
                 at: now,

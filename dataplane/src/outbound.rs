@@ -237,14 +237,22 @@ fn send<T: Tap, U: Udp>(
     // 5. The packet's header takes the place of the Ethernet header, whose Ethertype stays.
     let packet = &mut slot[..length];
     let TapPort { network, .. } = core.taps[tap];
-    let drawn = core.ids.draw();
+    let trusted = trusted_path(paths());
+    let numbering = peer.numbering.filter(|_| trusted.is_none());
+    let drawn = match (numbering, &pick) {
+        (None, _) => core.ids.draw(),
+        (Some(origin), Pick::One(_)) => paths()
+            .find_map(|path| path.lanes.as_ref()?.draw(origin, core.number))
+            .unwrap_or_else(|| origin.unnumbered(core.ids.draw().0)),
+        (Some(origin), _) => origin.unnumbered(core.ids.draw().0),
+    };
     packet::write_header(packet, drawn, peer.address, core.address, Verb::Frame);
     packet[PAYLOAD_OFFSET..PAYLOAD_OFFSET + 8].copy_from_slice(&network.0.to_be_bytes());
     // 6. Seal, in place. The flag is under the seal.
     if pieces > 1 {
         packet::set_fragmented(packet);
     }
-    let id = match trusted_path(paths()) {
+    let id = match trusted {
         Some(id) => {
             packet::seal_trusted(packet, id);
             drawn
@@ -261,9 +269,12 @@ fn send<T: Tap, U: Udp>(
     }
     if peer.measured {
         for path in paths() {
-            core.measurements.sent(peer.address, path, id, length, now);
+            core.measurements.sent(peer, path, id, length, now);
         }
         core.measurements.sent_in_slot(peer, hash, length, now);
+    }
+    if numbering.is_some() {
+        core.lanes.sent(peer.address, now);
     }
     core.counters.packets_sent.add(1);
     core.tallies.sent(peer.address, &peer.activity);

@@ -17,6 +17,7 @@ use crate::batch::{Egress, Flush};
 use crate::counters::{CounterCells, NetworkCells};
 use crate::flow_cache::FlowCache;
 use crate::handover::HandoverSender;
+use crate::lane_notes::LaneNotes;
 use crate::mailbox::WorkerCommand;
 use crate::measurements::Measurements;
 use crate::outbound::Progress;
@@ -87,6 +88,8 @@ impl<U> LinkPort<U> {
 /// Everything that the way of a frame needs; no system call but those behind `T` and `U`.
 pub(crate) struct Core<T, U> {
     pub(crate) address: Address,
+    /// Which worker this is.
+    pub(crate) number: u8,
     pub(crate) taps: Vec<TapPort<T>>,
     pub(crate) links: Vec<LinkPort<U>>,
     pub(crate) egress: Egress,
@@ -101,6 +104,7 @@ pub(crate) struct Core<T, U> {
     pub(crate) counters: Arc<CounterCells>,
     pub(crate) tallies: PeerTallies,
     pub(crate) measurements: Measurements,
+    pub(crate) lanes: LaneNotes,
     failed_paths: Throttle<PathKey>,
     /// The link whose socket is full, and since when.
     blocked: Option<(LinkId, Instant)>,
@@ -109,12 +113,14 @@ pub(crate) struct Core<T, U> {
 impl<T: Tap, U: Udp> Core<T, U> {
     pub(crate) fn new(
         address: Address,
+        number: u8,
         seed: [u8; 32],
         handover: HandoverSender,
         counters: Arc<CounterCells>,
     ) -> Self {
         Self {
             address,
+            number,
             taps: Vec::new(),
             links: Vec::new(),
             egress: Egress::new(),
@@ -129,6 +135,7 @@ impl<T: Tap, U: Udp> Core<T, U> {
             counters,
             tallies: PeerTallies::default(),
             measurements: Measurements::default(),
+            lanes: LaneNotes::default(),
             failed_paths: Throttle::new(THROTTLE_SLOTS, THROTTLE_INTERVAL),
             blocked: None,
         }
@@ -164,6 +171,12 @@ impl<T: Tap, U: Udp> Core<T, U> {
         more
     }
 
+    /// How long to sleep before something has to be handed over; none: for ever.
+    fn patience(&self, now: Instant) -> Option<Duration> {
+        let waits = [self.measurements.patience(), self.lanes.patience(now)];
+        waits.into_iter().flatten().min()
+    }
+
     /// Hands over what bonds want to know.
     fn tell(&mut self, now: Instant) {
         let (handover, counters) = (&mut self.handover, &self.counters);
@@ -172,6 +185,12 @@ impl<T: Tap, U: Udp> Core<T, U> {
             |told| handover.push(|| told),
             |pushed| counters.count_handover(pushed),
         );
+        // What finds no room waits, as it is sums.
+        if self.lanes.is_due(now) && !handover.is_full() {
+            let (arrivals, sent) = self.lanes.take();
+            let pushed = handover.push(|| Handover::Lanes { arrivals, sent });
+            counters.count_handover(pushed);
+        }
         for (path, errno) in self.egress.take_failures() {
             if self.failed_paths.allows(path, now) {
                 let pushed = handover.push(|| Handover::SendFailed { path, errno });
@@ -244,6 +263,7 @@ impl<T: Tap, U: Udp> Core<T, U> {
 
 /// What a worker is made of.
 pub(crate) struct WorkerParts {
+    pub(crate) number: u8,
     pub(crate) reactor: Reactor,
     pub(crate) commands: Receiver<WorkerCommand>,
     pub(crate) handover: HandoverSender,
@@ -269,7 +289,13 @@ impl Worker {
     pub(crate) fn new(parts: WorkerParts) -> Self {
         let address = parts.snapshot.load().address;
         Self {
-            core: Core::new(address, parts.seed, parts.handover, parts.counters),
+            core: Core::new(
+                address,
+                parts.number,
+                parts.seed,
+                parts.handover,
+                parts.counters,
+            ),
             buffers: ReceiveBuffers::new(),
             reactor: parts.reactor,
             commands: parts.commands,
@@ -285,11 +311,12 @@ impl Worker {
             pin_current_thread(index);
         }
         let mut more = false;
+        let mut now = self.clock.now();
         loop {
             let timeout = match (more, self.core.blocked) {
                 (true, _) => Some(Duration::ZERO),
                 (false, Some(_)) => Some(BLOCKED_PATIENCE),
-                (false, None) => self.core.measurements.patience(),
+                (false, None) => self.core.patience(now),
             };
             let Some(mailbox) = self.wait(timeout) else {
                 return;
@@ -298,7 +325,7 @@ impl Worker {
                 return;
             }
             let snapshot = self.snapshot.load();
-            let now = self.clock.now();
+            now = self.clock.now();
             more = self.core.turn(&mut self.buffers, &snapshot, now);
             drop(snapshot);
             self.watch_blocked();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bond::{BondEvent, BondSettings, LinkEvent};
 use protocol::network_config::NetworkConfig;
+use protocol::packet::Lane;
 use protocol::verb::ErrorCode;
 use protocol::world::World;
 use protocol::{
@@ -89,6 +90,13 @@ pub enum Input<'a> {
     },
     /// Packets of measured peers that a worker sent or received since it last told.
     Samples(&'a [Sample]),
+    /// What a worker saw of peers of our kind since it last told.
+    Lanes {
+        /// What arrived on lanes of those that asked for reports.
+        arrivals: &'a [LaneArrivals],
+        /// Those to whom it sent numbered packets.
+        sent: &'a [Address],
+    },
     /// Bytes that a worker sent to a peer with a hashed plan, by slot, since it last told.
     SlotBytes {
         /// To whom.
@@ -122,6 +130,23 @@ pub struct Sample {
     pub at: Instant,
     /// Sent by us; otherwise received.
     pub sent: bool,
+}
+
+/// Packets with a number that arrived on one lane of a peer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LaneArrivals {
+    /// The sender.
+    pub peer: Address,
+    /// Its lane.
+    pub lane: Lane,
+    /// Packets.
+    pub packets: u32,
+    /// Their bytes.
+    pub bytes: u64,
+    /// The highest number, as it travels.
+    pub highest: u64,
+    /// When that one arrived.
+    pub at: Instant,
 }
 
 /// Wishes of the operator, news from the OS, answers of the embedded controller.
@@ -250,6 +275,8 @@ pub struct Config {
     pub has_controller: bool,
     /// Be to everybody what an unmodified node is: say nothing of what we can do besides, and do not do it.
     pub is_plain: bool,
+    /// Threads of the data plane.
+    pub workers: usize,
 }
 
 /// One entry of `physical`.

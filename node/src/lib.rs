@@ -20,6 +20,7 @@
 mod expected;
 pub mod frame;
 pub mod io;
+pub mod lanes;
 pub mod limits;
 pub mod network;
 pub mod node;

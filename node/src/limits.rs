@@ -58,3 +58,14 @@ pub const MAX_PROBES: usize = 512;
 pub const MAX_REMEMBERED_SAMPLES: usize = 512;
 /// Packets of one peer among which repeats are dropped: 64 KB, only for peers that repeat.
 pub const DUPLICATE_WINDOW: usize = 8_192;
+/// Workers whose packets are numbered on each path: the numbers 0 to 61 (62 is left, 63 is the control plane).
+pub const MAX_NUMBERED_WORKERS: usize = 62;
+/// Lanes of one peer whose arrivals are counted: 40 fit into a report, and as many may have been forgotten by the sender.
+pub const MAX_COUNTED_LANES: usize = 256;
+/// Moments of a lane at which its count is remembered, some 400 bytes. When full, every second one is dropped.
+pub const MAX_LANE_MARKS: usize = 16;
+/// Paths over which one report is sent, so that one dead direction does not hide it.
+pub const MAX_REPORT_PATHS: usize = 4;
+/// Packets of one peer of our kind among which repeats are dropped while nobody broadcasts: those that a bond sends twice
+/// are few, and arrive soon after each other.
+pub const SHORT_DUPLICATE_WINDOW: usize = 512;

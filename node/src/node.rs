@@ -110,6 +110,7 @@ impl Node {
                 source,
                 destination,
             } => self.transport.introduce_if_due(now, source, destination),
+            Input::Lanes { arrivals, sent } => self.transport.note_lanes(now, arrivals, sent),
             Input::Samples(samples) => self.transport.note_samples(samples),
             Input::SlotBytes { peer, slots } => self.transport.note_slot_bytes(now, peer, slots),
             Input::SendFailed { path, errno } => self.transport.note_send_failed(now, path, errno),
@@ -286,7 +287,11 @@ impl Node {
 
     fn dispatch(&mut self, now: Instant, packet: &Received<'_>) -> Handled {
         match packet.verb {
-            Verb::Nop | Verb::UserMessage | Verb::RemoteTrace => Handled::Done,
+            Verb::Nop | Verb::RemoteTrace => Handled::Done,
+            Verb::UserMessage => {
+                self.transport.handle_user_message(now, packet);
+                Handled::Done
+            }
             Verb::Hello => {
                 // Does its own path learning, after its answer.
                 self.transport.handle_opened_hello(now, packet);

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bond::Plan;
+use protocol::packet::LaneOrigin;
 use protocol::{Address, Instant, MacAddress, NetworkId, PacketId, SessionKeys, Suite};
 
 use crate::io::PathKey;
+pub use crate::lanes::PathLanes;
 use crate::limits::DUPLICATE_WINDOW;
 use crate::rules::{NetworkPolicy, RemoteCredentials};
 
@@ -74,8 +76,14 @@ pub struct PeerEntry {
     pub plan: Plan,
     /// Direct paths, then at most one relay path (an upstream's path), in the order that `plan` indexes.
     pub paths: Box<[PathEntry]>,
-    /// Its packets are sampled and counted by path (protocol specification 15.1).
+    /// Its packets are counted by path.
     pub measured: bool,
+    /// They are sampled as well (protocol specification 15.1).
+    pub sampled: bool,
+    /// It reads the numbers in our inner IVs, so that they must be these; else they are random.
+    pub numbering: Option<LaneOrigin>,
+    /// It asked to be told what arrives: packets whose inner IVs are of this origin are counted by lane.
+    pub counted: Option<LaneOrigin>,
     /// There if its packets may come several times, on several paths.
     pub duplicates: Option<Arc<DuplicateFilter>>,
     /// Stamps written by workers, read by the node.
@@ -93,6 +101,8 @@ pub struct PathEntry {
     pub direct: bool,
     /// Send with suite 2 and this id.
     pub trusted_path_id: Option<u64>,
+    /// Number packets here by these, if the peer reads numbers.
+    pub lanes: Option<Arc<PathLanes>>,
     /// Stamps written by workers, read by the node.
     pub activity: Arc<PathActivity>,
 }
@@ -181,22 +191,49 @@ pub struct PathActivity {
 pub struct DuplicateFilter {
     /// Each id's only place depends on the id; a newer one takes it over.
     seen: Box<[AtomicU64]>,
+    /// Where those that had to give way go, by other bits of them.
+    displaced: Box<[AtomicU64]>,
 }
 
 impl Default for DuplicateFilter {
     fn default() -> Self {
-        Self {
-            seen: (0..DUPLICATE_WINDOW).map(|_| AtomicU64::new(0)).collect(),
-        }
+        Self::new(DUPLICATE_WINDOW)
     }
 }
 
 impl DuplicateFilter {
+    /// Remembers about the last `window` packets.
+    pub fn new(window: usize) -> Self {
+        let places = || (0..window.div_ceil(2).max(1)).map(|_| AtomicU64::new(0));
+        Self {
+            seen: places().collect(),
+            displaced: places().collect(),
+        }
+    }
+
+    /// How many packets it remembers.
+    pub fn window(&self) -> usize {
+        self.seen.len() + self.displaced.len()
+    }
+
     /// False if this packet was asked about before, and not too many others since.
     pub fn is_first(&self, packet: PacketId) -> bool {
-        let spread = packet.0.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let place = &self.seen[spread as usize % self.seen.len()];
-        place.swap(packet.0, Ordering::Relaxed) != packet.0
+        let spread = |id: u64| {
+            let spread = id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            [spread >> 40, spread >> 16 & 0xff_ffff]
+        };
+        let places = self.seen.len();
+        let [first, second] = spread(packet.0).map(|spread| spread as usize % places);
+        let before = self.seen[first].swap(packet.0, Ordering::Relaxed);
+        if before == packet.0 {
+            return false;
+        }
+        let is_first = self.displaced[second].load(Ordering::Relaxed) != packet.0;
+        if before != 0 {
+            let [_, aside] = spread(before).map(|spread| spread as usize % places);
+            self.displaced[aside].store(before, Ordering::Relaxed);
+        }
+        is_first
     }
 }
 

@@ -87,6 +87,21 @@ pub(crate) const QOS_TURN: Duration = ms(300_000);
 /// 600 s after which a bond of 1.14.1 gives up a path without reports.
 pub(crate) const QOS_PAUSE: Duration = ms(70_000);
 
+/// How often a peer of our kind reports what arrives.
+pub(crate) const REPORT: Duration = ms(100);
+/// How long it goes on without being asked again, and how often it is asked: before the first report, and then.
+pub(crate) const REPORT_LIFETIME: Duration = ms(3_000);
+pub(crate) const REPORT_REQUEST_RETRY: Duration = ms(250);
+pub(crate) const REPORT_REQUEST: Duration = ms(1_000);
+/// Reports are wanted while frames were sent within this time.
+pub(crate) const REPORTED_TRAFFIC: Duration = ms(2_000);
+/// How long what arrived is remembered after the last request.
+pub(crate) const REPORT_MEMORY: Duration = ms(30_000);
+/// Lanes on which nothing arrived for so long are left out of reports: the sender knows their numbers.
+pub(crate) const SILENT_LANE: Duration = ms(2_000);
+/// What is assumed of a path whose round trip was not measured.
+pub(crate) const UNKNOWN_ROUND_TRIP: Duration = ms(200);
+
 /// `then` lies less than `window` before `now`.
 pub(crate) fn within(then: Option<Instant>, now: Instant, window: Duration) -> bool {
     then.is_some_and(|then| now.duration_since(then) < window)

@@ -609,3 +609,98 @@ fn settings_change_and_end_a_bond() {
     assert!(matches!(entry(&net, A, B).plan, Plan::Single(_)));
     assert!(!entry(&net, A, B).measured);
 }
+
+fn messages(net: &Net, node: usize) -> (u64, u64) {
+    let counters = net.nodes[node].node.status().counters;
+    let verb = Verb::UserMessage as usize;
+    (counters.sent[verb], counters.received[verb])
+}
+
+/// The loss that A's bond measures on each path.
+fn losses(net: &Net) -> Vec<f64> {
+    let bonds = net.nodes[A].node.bonds(net.now());
+    let paths = bonds[0].paths.iter();
+    paths.map(|path| path.loss).collect()
+}
+
+#[test]
+fn peers_of_our_kind_report_what_arrives() {
+    for bonding in [None, Some(policy(BasePolicy::BalanceRr))] {
+        let mut net = two(21, [Some(policy(BasePolicy::BalanceRr)), bonding]);
+        net.conditions.loss_per_mille = 100;
+        let before = messages(&net, A).1;
+        exchange(&mut net, 20 * SECOND);
+        let losses = losses(&net);
+        assert_eq!(losses.len(), 3);
+        for loss in losses {
+            // Probes are lost in both directions, and count too.
+            assert!((0.05..0.2).contains(&loss), "{loss}");
+        }
+        // Ten a second on three links, some of which get lost; more where losses look like silence.
+        let told = messages(&net, A).1 - before;
+        assert!((400..1000).contains(&told), "{told}");
+        // No traffic, no reports.
+        net.run_for(6 * SECOND);
+        let (at_rest, _) = (messages(&net, A), messages(&net, B));
+        net.run_for(20 * SECOND);
+        assert_eq!(messages(&net, A), at_rest);
+    }
+}
+
+#[test]
+fn nothing_is_reported_to_or_asked_of_unmodified_nodes() {
+    let both = || Some(policy(BasePolicy::BalanceRr));
+    let mut net = two_with(22, [both(), both()], &[B]);
+    exchange(&mut net, 5 * SECOND);
+    assert_eq!((messages(&net, A), messages(&net, B)), ((0, 0), (0, 0)));
+    let shown = entry(&net, A, B);
+    assert!(shown.sampled && shown.numbering.is_none() && shown.counted.is_none());
+    assert!(shown.paths.iter().all(|path| path.lanes.is_none()));
+}
+
+#[test]
+fn a_path_that_fails_in_our_direction_alone_is_left_on_the_peers_word() {
+    for bonding in [None, Some(policy(BasePolicy::ActiveBackup))] {
+        let mut net = two(23, [Some(policy(BasePolicy::ActiveBackup)), bonding]);
+        exchange(&mut net, 5 * SECOND);
+        let failed = active(&net);
+        net.block_one_way(ip(A, failed), ip(B, failed));
+        let left = exchange_until(&mut net, 2 * SECOND, |net| active(net) != failed);
+        let left = left.expect("it was never left");
+        assert!(left <= Duration::from_millis(350), "{left:?}");
+    }
+}
+
+#[test]
+fn a_peer_that_starts_anew_counts_anew() {
+    let both = || Some(policy(BasePolicy::BalanceRr));
+    let mut net = two(24, [both(), both()]);
+    exchange(&mut net, 3 * SECOND);
+    let origin = entry(&net, A, B).counted.unwrap();
+    net.restart(B, &endpoints(B));
+    net.command(B, settings(policy(BasePolicy::BalanceRr)));
+    let (a, b) = (net.nodes[A].address(), net.nodes[B].address());
+    let identity = net.nodes[A].identity.public().clone();
+    let endpoints = endpoints(A);
+    net.command(
+        B,
+        Command::LoadPeer {
+            identity,
+            endpoints,
+        },
+    );
+    exchange(&mut net, 10 * SECOND);
+    let again = entry(&net, A, B).counted.unwrap();
+    assert_ne!(again, origin);
+    let before = (messages(&net, A).1, net.nodes[B].received(Verb::Frame));
+    exchange(&mut net, 10 * SECOND);
+    assert!(messages(&net, A).1 > before.0 + 100);
+    assert_eq!(net.nodes[B].received(Verb::Frame), before.1 + 1000);
+    for (node, peer) in [(A, b), (B, a)] {
+        let bonds = net.nodes[node].node.bonds(net.now());
+        assert_eq!((bonds[0].peer, bonds[0].alive_links), (peer, 3));
+        for path in &bonds[0].paths {
+            assert!(path.loss < 0.01, "{path:?}");
+        }
+    }
+}

@@ -5,8 +5,9 @@ use std::time::Duration;
 use bond::plan::SLOTS;
 use bond::{HashPolicy, Plan};
 use node::io::Sample;
+use node::snapshot::PathLanes;
 use protocol::PacketId;
-use protocol::packet::PacketView;
+use protocol::packet::{Lane, LaneOrigin, PacketView};
 
 use super::*;
 
@@ -208,4 +209,77 @@ fn forged_packets_are_counted_by_path() {
     b.work();
     let forged = b.knowledge.paths.iter().map(|p| p.activity.forged.get());
     assert_eq!(forged.collect::<Vec<_>>(), [0, 1]);
+}
+
+#[test]
+fn packets_of_peers_of_our_kind_are_numbered_and_counted_by_lane() {
+    let [mut a, mut b] = measured_pair();
+    let origin = LaneOrigin::new(a.knowledge.address, b.knowledge.address, 77);
+    a.knowledge.numbering = Some(origin);
+    b.knowledge.counted = Some(origin);
+    b.knowledge.numbering = Some(LaneOrigin::new(
+        b.knowledge.address,
+        a.knowledge.address,
+        78,
+    ));
+    for (path, number) in a.knowledge.paths.iter_mut().zip(4..) {
+        path.lanes = Some(Arc::new(PathLanes::new(number, 1)));
+    }
+    a.knowledge.plan = Plan::Single(1);
+    for _ in 0..50 {
+        a.emit(b"hello");
+    }
+    a.work();
+    let lanes = a.knowledge.paths[1].lanes.clone().unwrap();
+    assert_eq!(
+        (lanes.count(0), lanes.count(Lane::CONTROL)),
+        (Some(50), Some(0))
+    );
+    // Every fifth is lost.
+    let mut bytes = 0;
+    for (index, datagram) in a.sockets[1].take_sent().into_iter().enumerate() {
+        if index % 5 != 0 {
+            bytes += datagram.bytes.len() as u64;
+            b.sockets[1].arrive(endpoint(0), &datagram.bytes);
+        }
+    }
+    b.work();
+    assert_eq!((a.take_handovers(), b.take_handovers()), (vec![], vec![]));
+    for side in [&mut a, &mut b] {
+        side.now = side.now + Duration::from_millis(20);
+        side.work();
+    }
+    let peer = a.knowledge.peer;
+    assert_eq!(
+        a.take_handovers(),
+        [Handover::Lanes {
+            arrivals: vec![],
+            sent: vec![peer]
+        }]
+    );
+    let arrived = node::io::LaneArrivals {
+        peer: b.knowledge.peer,
+        lane: Lane { path: 5, worker: 0 },
+        packets: 40,
+        bytes,
+        highest: 49,
+        at: NOW,
+    };
+    assert_eq!(
+        b.take_handovers(),
+        [Handover::Lanes {
+            arrivals: vec![arrived],
+            sent: vec![]
+        }]
+    );
+    // Copies on several paths have no number, and count on none.
+    a.knowledge.plan = Plan::Every(Box::new([0, 1]));
+    a.emit(b"hello");
+    a.work();
+    carry(&a, &b, endpoint(0));
+    b.work();
+    assert_eq!(lanes.count(0), Some(50));
+    b.now = b.now + Duration::from_secs(1);
+    b.work();
+    assert_eq!(b.take_handovers(), []);
 }

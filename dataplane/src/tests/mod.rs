@@ -16,6 +16,7 @@ use node::snapshot::{
     DuplicateFilter, MemberActivity, MemberEntry, NetworkEntry, PathActivity, PathEntry,
     PeerActivity, PeerEntry, Snapshot,
 };
+use protocol::packet::LaneOrigin;
 use protocol::rule::{Rule, RuleKind};
 use protocol::{Address, Instant, MacAddress, NetworkId, SessionKeys, SharedKey, Suite};
 use rtrb::Consumer;
@@ -56,6 +57,8 @@ pub(crate) struct Knowledge {
     pub(crate) mtu: u16,
     pub(crate) epoch: u64,
     pub(crate) measured: bool,
+    pub(crate) numbering: Option<LaneOrigin>,
+    pub(crate) counted: Option<LaneOrigin>,
     pub(crate) duplicates: Option<Arc<DuplicateFilter>>,
     pub(crate) activity: Arc<PeerActivity>,
 }
@@ -74,6 +77,8 @@ impl Knowledge {
             mtu: 2800,
             epoch: 1,
             measured: false,
+            numbering: None,
+            counted: None,
             duplicates: None,
             activity: Arc::default(),
         }
@@ -85,6 +90,9 @@ impl Knowledge {
         snapshot.is_upstream = self.is_upstream;
         let peer = PeerEntry {
             measured: self.measured,
+            sampled: self.measured && self.numbering.is_none(),
+            numbering: self.numbering,
+            counted: self.counted,
             duplicates: self.duplicates.clone(),
             address: self.peer,
             keys: keys(),
@@ -128,6 +136,7 @@ fn path_entry(link: LinkId, remote: SocketAddr) -> PathEntry {
         mtu: 1432,
         direct: true,
         trusted_path_id: None,
+        lanes: None,
         activity: Arc::new(PathActivity::default()),
     }
 }
@@ -153,7 +162,7 @@ impl Side {
         let (sender, handovers) = HandoverSender::new(ring, Bell::new(Arc::new(|| ())));
         let counters = Arc::<CounterCells>::default();
         let seed = [knowledge.address.to_u64() as u8; 32];
-        let mut core = Core::new(knowledge.address, seed, sender, counters);
+        let mut core = Core::new(knowledge.address, 0, seed, sender, counters);
         let tap = Arc::new(FakeTap::default());
         let cells = Arc::<NetworkCells>::default();
         core.taps

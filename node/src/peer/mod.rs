@@ -6,10 +6,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use protocol::endpoint::encode_endpoint;
+use protocol::packet::{Lane, LaneOrigin};
 use protocol::verb::Features;
-use protocol::{Address, Identity, Instant, SecretIdentity, SessionKeys, Suite, Verb};
+use protocol::{Address, Identity, Instant, PacketId, SecretIdentity, SessionKeys, Suite, Verb};
 
 use crate::io::PathKey;
+use crate::lanes::PathLanes;
 use crate::snapshot::PeerActivity;
 use crate::status::LatencyHistogram;
 use crate::timers::{self, within};
@@ -29,6 +31,27 @@ impl Version {
     }
 }
 
+/// How packets for a peer of our kind are numbered.
+#[derive(Debug)]
+pub(crate) struct Numbering {
+    pub(crate) origin: LaneOrigin,
+    pub(crate) lanes: Vec<(PathKey, Arc<PathLanes>)>,
+}
+
+impl Numbering {
+    /// The lanes of a path.
+    pub(crate) fn lanes_of(&self, path: PathKey) -> Option<&Arc<PathLanes>> {
+        let found = self.lanes.iter().find(|(key, _)| *key == path);
+        found.map(|(_, lanes)| lanes)
+    }
+
+    /// The inner IV of the control plane's next packet. Without a number if it takes several paths, or one that has none.
+    fn next(&self, path: Option<PathKey>, random: PacketId) -> PacketId {
+        path.and_then(|path| self.lanes_of(path)?.draw(self.origin, Lane::CONTROL))
+            .unwrap_or_else(|| self.origin.unnumbered(random.0))
+    }
+}
+
 /// First protocol version that understands AES-GMAC-SIV.
 const FIRST_AES_VERSION: u8 = 12;
 
@@ -40,6 +63,8 @@ pub(crate) struct Peer {
     pub(crate) version: Option<Version>,
     /// What it can do as one of our kind; none for unmodified nodes. Not kept over a restart.
     pub(crate) features: Option<Features>,
+    /// There if it reads numbers and we have a bond with it.
+    pub(crate) numbering: Option<Numbering>,
     pub(crate) paths: Vec<PeerPath>,
     /// When it was heard; workers write here too.
     pub(crate) activity: Arc<PeerActivity>,
@@ -71,6 +96,7 @@ impl Peer {
             keys,
             version: None,
             features: None,
+            numbering: None,
             paths: Vec::new(),
             activity: Arc::default(),
             latencies: LatencyHistogram::default(),
@@ -102,6 +128,12 @@ impl Peer {
     /// It is of our kind and can do all of this.
     pub(crate) fn can(&self, bits: u32) -> bool {
         self.features.is_some_and(|features| features.has(bits))
+    }
+
+    /// What the inner IV shall be of a packet that leaves on `path`, or on several; `random` if it does not matter.
+    pub(crate) fn inner_id(&self, path: Option<PathKey>, random: PacketId) -> PacketId {
+        let numbering = self.numbering.as_ref();
+        numbering.map_or(random, |numbering| numbering.next(path, random))
     }
 
     pub(crate) fn answers_echo(&self) -> bool {

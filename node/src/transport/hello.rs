@@ -10,6 +10,7 @@ use protocol::{
 
 use super::{Handled, Received, Transport};
 use crate::io::{LinkId, Output, PathKey, Transmit};
+use crate::limits::MAX_NUMBERED_WORKERS;
 use crate::peer::{Peer, Version};
 use crate::queue::Incoming;
 
@@ -19,7 +20,7 @@ const MIN_PROTOCOL_VERSION: u8 = 4;
 const FIRST_VERSION_WITH_PORT: u8 = 5;
 /// What we say of ourselves behind the last field of HELLO, and of OK(HELLO) to nodes of our kind.
 const FEATURES: Features = Features {
-    bits: Features::PROBES,
+    bits: Features::NUMBERED | Features::REPORTS | Features::PROBES,
     lanes: 0,
 };
 
@@ -258,7 +259,9 @@ impl Transport {
     }
 
     fn own_features(&self) -> Option<Features> {
-        (!self.settings.config.is_plain).then_some(FEATURES)
+        let config = &self.settings.config;
+        let lanes = 1 + config.workers.min(MAX_NUMBERED_WORKERS) as u8;
+        (!config.is_plain).then_some(Features { lanes, ..FEATURES })
     }
 
     /// What the peer's latest HELLO or answer to ours says counts: it may run something else now.

@@ -67,6 +67,7 @@ impl Transport {
     }
 
     fn entry(&self, now: Instant, peer: &Peer, relay: Option<(Address, PathKey)>) -> PeerEntry {
+        let numbering = peer.numbering.as_ref();
         let path_entry = |key: PathKey, direct: bool| {
             let ip = key.remote.ip();
             PathEntry {
@@ -74,6 +75,7 @@ impl Transport {
                 mtu: self.path_mtu(peer.address(), key),
                 direct,
                 trusted_path_id: self.settings.trusted_path(ip),
+                lanes: numbering.and_then(|n| n.lanes_of(key)).cloned(),
                 activity: self
                     .paths
                     .get(key)
@@ -107,6 +109,9 @@ impl Transport {
             plan,
             paths: paths.into_boxed_slice(),
             measured: self.is_measured(address),
+            sampled: self.is_measured(address) && !self.is_own(address),
+            numbering: numbering.map(|numbering| numbering.origin),
+            counted: self.counted_origin(address),
             duplicates: self.duplicate_filter(address),
             activity: peer.activity.clone(),
         }
@@ -203,7 +208,10 @@ fn is_same(a: &PeerEntry, b: &PeerEntry) -> bool {
     a.suite == b.suite
         && a.plan == b.plan
         && a.measured == b.measured
-        && a.duplicates.is_some() == b.duplicates.is_some()
+        && a.sampled == b.sampled
+        && a.numbering == b.numbering
+        && a.counted == b.counted
+        && is_same_filter(a, b)
         && Arc::ptr_eq(&a.activity, &b.activity)
         && a.paths.len() == b.paths.len()
         && a.paths.iter().zip(&b.paths).all(|(a, b)| {
@@ -211,6 +219,17 @@ fn is_same(a: &PeerEntry, b: &PeerEntry) -> bool {
                 && a.mtu == b.mtu
                 && a.direct == b.direct
                 && a.trusted_path_id == b.trusted_path_id
+                && match (&a.lanes, &b.lanes) {
+                    (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+                    (a, b) => a.is_none() && b.is_none(),
+                }
                 && Arc::ptr_eq(&a.activity, &b.activity)
         })
+}
+
+fn is_same_filter(a: &PeerEntry, b: &PeerEntry) -> bool {
+    match (&a.duplicates, &b.duplicates) {
+        (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+        (a, b) => a.is_none() && b.is_none(),
+    }
 }

@@ -135,9 +135,10 @@ impl Transport {
             self.whois(now, source);
             return None;
         };
+        let mut inner = None;
         if !trusted {
-            match peer.keys.open(&mut incoming.packet) {
-                Ok(()) => {}
+            match peer.keys.open_with_inner_id(&mut incoming.packet) {
+                Ok(id) => inner = id,
                 Err(OpenError::BadTag | OpenError::UnsupportedSuite) => {
                     self.counters.bad_tag += 1;
                     peer.activity.packet_errors.add(1);
@@ -153,6 +154,9 @@ impl Transport {
         }
         incoming.opened = true;
         self.note_heard(now, incoming.path);
+        if let Some(inner) = inner {
+            self.note_numbered(now, source, inner, incoming.packet.len());
+        }
         if !self.is_first_copy(now, source, incoming.path, id) {
             return None;
         }

@@ -100,7 +100,9 @@ impl Transport {
             packet[FLAGS_OFFSET] |= FLAG_FRAGMENTED;
         }
         let trusted = self.settings.trusted_path(ip);
-        let id = self.seal(to, packet, trusted).ok_or(NotSent::UnknownPeer)?;
+        let alone = copies.is_empty().then_some(route);
+        let sealed = self.seal(to, packet, trusted, alone);
+        let id = sealed.ok_or(NotSent::UnknownPeer)?;
         // The reference does not expect replies to what it sends over trusted paths, and so never comes to terms with a
         // root behind one. Expecting them costs nothing.
         self.expected.register(id);
@@ -123,8 +125,14 @@ impl Transport {
         Ok(id)
     }
 
-    /// Seals for a peer with the suite of its version, or for a trusted path.
-    fn seal(&mut self, to: Address, packet: &mut [u8], trusted: Option<u64>) -> Option<PacketId> {
+    /// Seals for a peer with the suite of its version, or for a trusted path. `path`: where it leaves, if that is one path.
+    fn seal(
+        &mut self,
+        to: Address,
+        packet: &mut [u8],
+        trusted: Option<u64>,
+        path: Option<PathKey>,
+    ) -> Option<PacketId> {
         let verb = usize::from(packet[PAYLOAD_OFFSET - 1] & 0x1f);
         self.counters.sent[verb] += 1;
         let peer = self.peers.get(&to)?;
@@ -137,6 +145,11 @@ impl Transport {
             Some(suite) => suite,
             None => peer.suite(),
         };
+        if suite == Suite::AesGmacSiv {
+            let random = PacketView::new(packet)?.id();
+            let inner = peer.inner_id(path, random);
+            packet[..8].copy_from_slice(&inner.0.to_be_bytes());
+        }
         Some(peer.keys.seal(packet, suite))
     }
 
@@ -152,7 +165,7 @@ impl Transport {
         compress: bool,
     ) -> Option<PacketId> {
         let mut packet = self.build(to, verb, payload, compress);
-        let id = self.seal(to, &mut packet, None)?;
+        let id = self.seal(to, &mut packet, None, Some(path))?;
         self.note_bond_sent(now, to, path, id, verb, packet.len());
         self.emit(now, path, packet);
         Some(id)

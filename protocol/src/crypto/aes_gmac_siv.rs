@@ -49,17 +49,17 @@ impl AesGmacSiv {
         }
     }
 
-    /// Decrypts `data` in place; false if it is not authentic, and then `data` is garbage. Panics as
-    /// [`AesGmacSiv::seal`].
+    /// Decrypts `data` in place and returns the IV that it was sealed with; none if it is not authentic, and then `data` is
+    /// garbage. Panics as [`AesGmacSiv::seal`].
     #[must_use]
-    pub fn open(&self, tag: &[u8; TAG], associated: &[u8], data: &mut [u8]) -> bool {
+    pub fn open(&self, tag: &[u8; TAG], associated: &[u8], data: &mut [u8]) -> Option<[u8; 8]> {
         let (associated, blocks) = padded(associated);
-        let [expected, found] = match &self.0 {
+        let [iv, expected, found] = match &self.0 {
             Kernel::Portable(kernel) => kernel.open(*tag, associated, blocks, data),
             #[cfg(target_arch = "x86_64")]
             Kernel::Vaes512(kernel) => kernel.open(*tag, associated, blocks, data),
         };
-        expected.ct_eq(&found).into()
+        bool::from(expected.ct_eq(&found)).then(|| iv.to_le_bytes())
     }
 
     /// The IV inside an opaque tag.
@@ -114,12 +114,13 @@ impl Portable {
         block.into()
     }
 
-    /// The folded tag inside `tag`, and that of the text.
-    fn open(&self, tag: [u8; TAG], associated: [u8; 16], blocks: u64, data: &mut [u8]) -> [u64; 2] {
+    /// The IV and the folded tag inside `tag`, and the folded tag of the text, as little-endian words.
+    fn open(&self, tag: [u8; TAG], associated: [u8; 16], blocks: u64, data: &mut [u8]) -> [u64; 3] {
         self.apply_key_stream(tag, data);
         let [a, b, c, d, e, f, g, h, expected @ ..] = self.decrypt(tag);
-        let found = self.folded_gmac([a, b, c, d, e, f, g, h], associated, blocks, data);
-        [u64::from_le_bytes(expected), found]
+        let iv = [a, b, c, d, e, f, g, h];
+        let found = self.folded_gmac(iv, associated, blocks, data);
+        [u64::from_le_bytes(iv), u64::from_le_bytes(expected), found]
     }
 
     fn decrypt(&self, tag: [u8; TAG]) -> [u8; TAG] {
@@ -183,9 +184,13 @@ mod tests {
             prop_assert_eq!(tag, portable.seal(iv, associated, blocks, &mut theirs));
             prop_assert_eq!(&ours, &theirs);
             prop_assert_eq!(vector.decrypt(tag), portable.decrypt(tag));
-            let [expected, found] = vector.open(tag, associated, blocks, &mut ours);
-            prop_assert_eq!([expected, found], portable.open(tag, associated, blocks, &mut theirs));
+            let [recovered, expected, found] = vector.open(tag, associated, blocks, &mut ours);
+            prop_assert_eq!(
+                [recovered, expected, found],
+                portable.open(tag, associated, blocks, &mut theirs)
+            );
             prop_assert_eq!(expected, found);
+            prop_assert_eq!(recovered.to_le_bytes(), iv);
             prop_assert_eq!(&ours, &data);
             prop_assert_eq!(&theirs, &data);
         }

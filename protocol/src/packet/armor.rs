@@ -92,9 +92,15 @@ impl SessionKeys {
     /// Authenticates and decrypts `packet` in place under the suite that it names (0, 1 or 3); on failure the contents
     /// from the verb byte on are undefined.
     pub fn open(&self, packet: &mut [u8]) -> Result<(), OpenError> {
+        self.open_with_inner_id(packet).map(|_| ())
+    }
+
+    /// As [`Self::open`]; also returns the inner id of suite 3 (see [`Self::inner_id`]), which costs nothing here.
+    pub fn open_with_inner_id(&self, packet: &mut [u8]) -> Result<Option<PacketId>, OpenError> {
         if packet.len() < PAYLOAD_OFFSET {
             return Err(OpenError::TooShort);
         }
+        let mut inner = None;
         let authentic = match Suite::of(packet[FLAGS]) {
             Some(Suite::Poly1305) => self.tag_of_clear(packet).ct_eq(&packet[MAC]).into(),
             Some(Suite::Salsa20Poly1305) => {
@@ -112,12 +118,14 @@ impl SessionKeys {
             Some(Suite::AesGmacSiv) => {
                 let associated = associated(packet, packet[FLAGS] & !HOPS_MASK);
                 let tag = opaque_tag(packet);
-                self.aes.open(&tag, &associated, &mut packet[VERB_OFFSET..])
+                let iv = self.aes.open(&tag, &associated, &mut packet[VERB_OFFSET..]);
+                inner = iv.map(|iv| PacketId(u64::from_be_bytes(iv)));
+                inner.is_some()
             }
             Some(Suite::TrustedPath) | None => return Err(OpenError::UnsupportedSuite),
         };
         if authentic {
-            Ok(())
+            Ok(inner)
         } else {
             Err(OpenError::BadTag)
         }
@@ -260,7 +268,8 @@ mod tests {
                 let id = keys().seal(&mut packet, suite);
                 prop_assert_eq!(id, PacketId::of(&packet));
                 packet[FLAGS] |= 3;
-                prop_assert_eq!(keys().open(&mut packet), Ok(()));
+                let inner = (suite == Suite::AesGmacSiv).then_some(PacketId::of(&plain));
+                prop_assert_eq!(keys().open_with_inner_id(&mut packet), Ok(inner));
                 prop_assert_eq!(&packet[VERB_OFFSET..], &body[..]);
             }
         }

@@ -6,6 +6,7 @@ mod armor;
 mod compression;
 mod fragment;
 mod header;
+mod lane;
 
 pub use armor::{OpenError, SessionKeys, seal_trusted};
 pub use compression::{compress, decompress};
@@ -13,6 +14,7 @@ pub use fragment::{FragmentView, piece_count, split, write_fragment_header};
 pub use header::{
     PacketId, PacketView, Suite, increment_hops, set_fragmented, start, write_header,
 };
+pub use lane::{Lane, LaneOrigin};
 
 /// Offset of the verb byte: the first byte under the cipher.
 pub const VERB_OFFSET: usize = 27;

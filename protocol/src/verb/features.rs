@@ -27,7 +27,7 @@ pub struct Features {
 impl Features {
     /// Hybrid session keys; the place is reserved.
     pub const HYBRID_KEYS: u32 = 1;
-    /// Reads the numbers that [`crate::packet::LaneNumber`] puts into the inner IVs of suite 3.
+    /// Reads the numbers that [`crate::packet::LaneOrigin`] puts into the inner IVs of suite 3.
     pub const NUMBERED: u32 = 1 << 1;
     /// Reports what arrives when it is asked to ([`super::ReportRequest`]).
     pub const REPORTS: u32 = 1 << 2;

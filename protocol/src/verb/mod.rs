@@ -4,6 +4,7 @@
 
 mod configuration;
 mod credentials;
+mod delivery;
 mod features;
 mod frame;
 mod hello;
@@ -15,6 +16,7 @@ mod reply;
 
 pub use configuration::{NetworkConfigAcknowledgement, NetworkConfigRequest};
 pub use credentials::NetworkCredentials;
+pub use delivery::{ArrivalReport, LaneReport, ReportRequest};
 pub use features::Features;
 pub use frame::{EXT_FRAME_SEND_OK, ExtFrame, FRAME_HEADER_LENGTH, Frame};
 pub use hello::{Hello, HelloMoon, OkHello};

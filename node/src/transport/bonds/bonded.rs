@@ -8,6 +8,8 @@ use bond::{Bond, Cursor, PathId, PolicySettings, QosLedger};
 use protocol::verb::QosRecord;
 use protocol::{Instant, PacketId};
 
+use super::arrivals::Arrivals;
+use super::departures::Departures;
 use crate::io::PathKey;
 use crate::limits::{MAX_LOST_ENDPOINTS, MAX_PROBES, MAX_REMEMBERED_SAMPLES};
 use crate::snapshot::{DuplicateFilter, PathActivity};
@@ -36,6 +38,12 @@ pub(super) struct Bonded {
     /// Until when it gets none, whatever it sends.
     pub(super) paused_until: Option<Instant>,
     pub(super) deadline: Option<Instant>,
+    /// It is of our kind: delivery is told by reports, not by samples.
+    pub(super) is_own: bool,
+    /// What leaves for it, if it is of our kind and we have a bond.
+    pub(super) departures: Option<Departures>,
+    /// What arrives from it, if it asked to be told.
+    pub(super) arrivals: Option<Arrivals>,
     /// There if the peer, or we, send packets on several paths each.
     pub(super) duplicates: Option<Arc<DuplicateFilter>>,
     remembered: BTreeSet<PacketId>,

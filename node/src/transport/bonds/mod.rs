@@ -1,7 +1,10 @@
 //! Peers with several paths: their bonds, and the measurements that peers with bonds of their own ask of us (protocol
 //! specification 15). A bond decides; what it decides upon is told here, and what it wants is done here.
 
+mod arrivals;
 mod bonded;
+mod delivery;
+mod departures;
 mod mtu;
 mod route;
 mod run;
@@ -191,7 +194,7 @@ impl Transport {
         let Some(path) = bonded.paths.get_mut(&packet.path) else {
             return;
         };
-        if !matches!(packet.verb, Verb::Ack | Verb::QosMeasurement) {
+        if !bonded.is_own && !matches!(packet.verb, Verb::Ack | Verb::QosMeasurement) {
             path.ledger.handle_received(packet.id, now);
         }
         if let Some(bond) = &mut bonded.bond {
@@ -216,10 +219,12 @@ impl Transport {
         let Some(path) = bonded.paths.get_mut(&path) else {
             return;
         };
-        if !matches!(
-            verb,
-            Verb::Ack | Verb::QosMeasurement | Verb::Hello | Verb::Echo
-        ) {
+        if !bonded.is_own
+            && !matches!(
+                verb,
+                Verb::Ack | Verb::QosMeasurement | Verb::Hello | Verb::Echo
+            )
+        {
             path.ledger.handle_sent(id, now);
         }
         // Heartbeats, probes and their answers are no traffic: else two bonds would keep each other awake for ever.
@@ -227,6 +232,9 @@ impl Transport {
             && is_nontrivial(verb)
         {
             bond.handle_sent(path.id, 1, length as u64, now);
+            if let Some(departures) = &mut bonded.departures {
+                departures.note_data(now);
+            }
             self.bonds.touched.insert(peer);
         }
     }
@@ -357,7 +365,9 @@ impl Transport {
             return true;
         }
         if let Some(path) = bonded.paths.get_mut(&path) {
-            path.ledger.handle_received(id, now);
+            if !bonded.is_own {
+                path.ledger.handle_received(id, now);
+            }
             if let Some(bond) = &mut bonded.bond {
                 bond.handle_received(path.id, 1, 0, now);
             }

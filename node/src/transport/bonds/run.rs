@@ -12,6 +12,7 @@ use protocol::{Address, Instant};
 use super::Transport;
 use super::bonded::{Bonded, Told};
 use crate::io::{Event, PathKey};
+use crate::limits::DUPLICATE_WINDOW;
 use crate::timers::{self, due, within};
 
 /// Things that one bond may want at a time; more is a defect, which must not stop the node.
@@ -77,9 +78,10 @@ impl Transport {
             self.bonds.schedule.remove(&(at, peer));
         }
         let measures = within(bonded.last_qos, now, timers::QOS_MEMORY) || bonded.is_paused(now);
-        let is_over = wanted.is_none() && bonded.bond.is_none() && !measures;
+        let is_over =
+            wanted.is_none() && bonded.bond.is_none() && bonded.arrivals.is_none() && !measures;
         if !self.peers.contains_key(&peer) || is_over {
-            self.show_peer(peer);
+            self.stop_numbering(peer);
             return;
         }
         let traits = traits_of(self.peers.get(&peer).and_then(|p| p.features));
@@ -91,9 +93,15 @@ impl Transport {
         if bonded.is_measured() {
             self.sync_paths(now, peer, &mut bonded);
         }
+        bonded.is_own = self.is_own(peer);
+        self.sync_numbering(now, peer, &mut bonded);
         settle_reports(now, &mut bonded);
+        if let Some(departures) = &mut bonded.departures {
+            departures.read(now);
+        }
         self.drain_bond(now, peer, &mut bonded);
         self.report_measurements(now, peer, &mut bonded);
+        self.exchange_reports(now, peer, &mut bonded);
         if let Some(at) = bonded.deadline {
             self.bonds.schedule.insert((at, peer));
         }
@@ -146,7 +154,7 @@ impl Transport {
             .as_ref()
             .is_some_and(|policy| policy.base == BasePolicy::Broadcast && policy.deduplicate)
         {
-            bonded.duplicates.get_or_insert_default();
+            bonded.expect_repeats(DUPLICATE_WINDOW);
         }
         bonded.configured = wanted;
         self.show_peer(peer);
@@ -216,6 +224,9 @@ impl Transport {
                 let packets = seen.packets_sent - told.packets_sent;
                 let bytes = seen.bytes_sent - told.bytes_sent;
                 bond.handle_sent(path.id, packets, bytes, now);
+                if let Some(departures) = &mut bonded.departures {
+                    departures.note_data(now);
+                }
             }
             if seen.forged > told.forged {
                 bond.handle_forged(path.id, seen.forged - told.forged, now);
@@ -229,7 +240,11 @@ impl Transport {
                 Output::Probe(path) => self.probe(now, peer, bonded, path),
                 Output::PlanChanged(_) => self.show_peer(peer),
                 // Peers of our kind are not told from others yet, and only they understand it.
-                Output::Report => {}
+                Output::Report => {
+                    if let Some(arrivals) = &mut bonded.arrivals {
+                        arrivals.hurry();
+                    }
+                }
                 Output::Event(event) => self.event(Event::Bond {
                     peer,
                     event: Box::new(event),
@@ -269,6 +284,9 @@ impl Transport {
         }
         for (key, path) in &mut bonded.paths {
             path.ledger.expire(now);
+            if bonded.is_own {
+                continue;
+            }
             if let Some(records) = path.ledger.poll_report(now) {
                 let mut payload = Vec::new();
                 for record in &records {

@@ -50,14 +50,14 @@ impl Vaes512 {
         unsafe { self.seal_vector(u64::from_le_bytes(iv), associated, blocks, data) }
     }
 
-    /// Decrypts `data`; returns the folded tag found inside `tag`, and the one that the text has.
+    /// Decrypts `data`; returns the IV and the folded tag found inside `tag`, and the folded tag that the text has.
     pub(in crate::crypto) fn open(
         &self,
         tag: [u8; 16],
         associated: [u8; 16],
         blocks: u64,
         data: &mut [u8],
-    ) -> [u64; 2] {
+    ) -> [u64; 3] {
         // SAFETY: `new` found the instructions.
         unsafe { self.open_vector(tag, associated, blocks, data) }
     }
@@ -115,13 +115,13 @@ impl Vaes512 {
         associated: [u8; 16],
         blocks: u64,
         data: &mut [u8],
-    ) -> [u64; 2] {
+    ) -> [u64; 3] {
         let tag = from_bytes(tag);
         self.apply_key_stream(tag, data);
         let block = decrypt(&self.ctr_inverse, tag);
         let iv = _mm_cvtsi128_si64(block).cast_unsigned();
         let expected = _mm_extract_epi64(block, 1).cast_unsigned();
-        [expected, self.folded_gmac(iv, associated, blocks, data)]
+        [iv, expected, self.folded_gmac(iv, associated, blocks, data)]
     }
 
     /// The halves of the GMAC, XORed, as a little-endian word. `blocks` of associated data, 0 or 1, are hashed first.

@@ -1,0 +1,270 @@
+//! Delivery between nodes of our kind: who sends asks, who receives reports, and the bond hears what arrived.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bond::{Pick, Plan};
+use protocol::packet::LaneOrigin;
+use protocol::verb::{ArrivalReport, Features, ReportRequest, UserMessage, Verb};
+use protocol::{Address, Instant, PacketId, Suite};
+
+use super::super::{Received, Transport};
+use super::arrivals::Arrivals;
+use super::bonded::Bonded;
+use super::departures::Departures;
+use crate::io::{LaneArrivals, LinkId, PathKey};
+use crate::limits::{
+    DUPLICATE_WINDOW, MAX_MEASURED_PEERS, MAX_REPORT_PATHS, SHORT_DUPLICATE_WINDOW,
+};
+use crate::peer::Numbering;
+use crate::snapshot::DuplicateFilter;
+
+/// What both sides must be able to.
+const NEEDED: u32 = Features::NUMBERED | Features::REPORTS;
+
+impl Transport {
+    /// The peer numbers its packets for us if we number ours for it, and reports.
+    pub(in crate::transport) fn is_own(&self, peer: Address) -> bool {
+        let record = self.peers.get(&peer);
+        record.is_some_and(|peer| peer.can(NEEDED) && peer.suite() == Suite::AesGmacSiv)
+    }
+
+    /// USER_MESSAGE came in: a request for reports, a report, or nothing that we know.
+    pub(crate) fn handle_user_message(&mut self, now: Instant, packet: &Received<'_>) {
+        let source = packet.source;
+        // Whoever did not say that it is of our kind has no business with this.
+        if !self.is_own(source) {
+            return;
+        }
+        let Ok(message) = UserMessage::decode(packet.payload) else {
+            self.count_malformed_of(source);
+            return;
+        };
+        match message.type_id {
+            ReportRequest::TYPE => match ReportRequest::decode(message.data) {
+                Ok(request) => self.handle_report_request(now, source, &request),
+                Err(_) => self.count_malformed_of(source),
+            },
+            ArrivalReport::TYPE => match ArrivalReport::decode(message.data) {
+                Ok(report) => self.handle_arrival_report(now, source, &report),
+                Err(_) => self.count_malformed_of(source),
+            },
+            _ => {}
+        }
+    }
+
+    fn handle_report_request(&mut self, now: Instant, source: Address, request: &ReportRequest) {
+        if !self.bonds.peers.contains_key(&source) {
+            let others = self.bonds.peers.values().filter(|b| b.bond.is_none());
+            if others.count() >= MAX_MEASURED_PEERS {
+                return;
+            }
+            self.bonds.peers.insert(source, Bonded::default());
+        }
+        let origin = LaneOrigin::new(source, self.address, request.run);
+        let Some(bonded) = self.bonds.peers.get_mut(&source) else {
+            return;
+        };
+        let mut shown = bonded.expect_repeats(if request.repeats {
+            DUPLICATE_WINDOW
+        } else {
+            SHORT_DUPLICATE_WINDOW
+        });
+        match &mut bonded.arrivals {
+            Some(arrivals) if arrivals.is_of(request) => arrivals.renew(request, now),
+            arrivals => {
+                *arrivals = Some(Arrivals::new(request, origin, now));
+                shown = true;
+            }
+        }
+        self.bonds.touched.insert(source);
+        if shown {
+            self.show_peer(source);
+        }
+    }
+
+    fn handle_arrival_report(&mut self, now: Instant, source: Address, report: &ArrivalReport) {
+        let Some(bonded) = self.bonds.peers.get_mut(&source) else {
+            return;
+        };
+        let (Some(bond), Some(departures)) = (&mut bonded.bond, &mut bonded.departures) else {
+            return;
+        };
+        let round_trip = |key: PathKey| bond.round_trip(bonded.paths.get(&key)?.id);
+        for (key, delivery) in departures.take(report, round_trip, now) {
+            if let Some(path) = bonded.paths.get(&key) {
+                bond.handle_delivery_report(path.id, &delivery, now);
+            }
+        }
+        self.bonds.touched.insert(source);
+    }
+
+    /// What workers saw of peers of our kind: packets that arrived on their lanes, and to whom something was sent.
+    pub(crate) fn note_lanes(&mut self, now: Instant, arrivals: &[LaneArrivals], sent: &[Address]) {
+        for arrived in arrivals {
+            let arrived = LaneArrivals {
+                at: arrived.at.min(now),
+                ..*arrived
+            };
+            let bonded = self.bonds.peers.get_mut(&arrived.peer);
+            if let Some(counted) = bonded.and_then(|bonded| bonded.arrivals.as_mut()) {
+                counted.note(&arrived);
+                self.bonds.touched.insert(arrived.peer);
+            }
+        }
+        for peer in sent {
+            if self.bonds.peers.contains_key(peer) {
+                self.bonds.touched.insert(*peer);
+            }
+        }
+    }
+
+    /// We opened a packet with this inner IV ourselves.
+    pub(in crate::transport) fn note_numbered(
+        &mut self,
+        now: Instant,
+        peer: Address,
+        inner: PacketId,
+        length: usize,
+    ) {
+        let Some(bonded) = self.bonds.peers.get_mut(&peer) else {
+            return;
+        };
+        if let Some(counted) = &mut bonded.arrivals
+            && let Some((lane, highest)) = counted.origin.read(inner)
+        {
+            counted.note(&LaneArrivals {
+                peer,
+                lane,
+                packets: 1,
+                bytes: length as u64,
+                highest,
+                at: now,
+            });
+            self.bonds.touched.insert(peer);
+        }
+    }
+
+    /// What packets of the peer must carry to be counted.
+    pub(in crate::transport) fn counted_origin(&self, peer: Address) -> Option<LaneOrigin> {
+        let arrivals = self.bonds.bonded(peer)?.arrivals.as_ref()?;
+        Some(arrivals.origin)
+    }
+
+    /// Packets for a bonded peer of our kind are numbered, path by path.
+    pub(super) fn sync_numbering(&mut self, now: Instant, peer: Address, bonded: &mut Bonded) {
+        if bonded.bond.is_none() || !self.is_own(peer) {
+            if bonded.departures.take().is_some() {
+                self.stop_numbering(peer);
+            }
+            return;
+        }
+        let mut changed = bonded.expect_repeats(SHORT_DUPLICATE_WINDOW);
+        let keys: Vec<PathKey> = bonded.paths.keys().copied().collect();
+        let workers = self.settings.config.workers;
+        let (run, me) = (self.random_u64() as u32, self.address);
+        let departures = bonded.departures.get_or_insert_with(|| {
+            changed = true;
+            Departures::new(run, LaneOrigin::new(me, peer, run), now)
+        });
+        changed |= departures.set_paths(&keys, workers);
+        if !changed {
+            return;
+        }
+        if let Some(record) = self.peers.get_mut(&peer) {
+            record.numbering = Some(Numbering {
+                origin: departures.origin,
+                lanes: departures.lanes().collect(),
+            });
+        }
+        self.show_peer(peer);
+    }
+
+    /// The peer's packets get random inner IVs again.
+    pub(super) fn stop_numbering(&mut self, peer: Address) {
+        if let Some(record) = self.peers.get_mut(&peer) {
+            record.numbering = None;
+        }
+        self.show_peer(peer);
+    }
+
+    /// Sends the request and the report that are due, and says when to look again.
+    pub(super) fn exchange_reports(&mut self, now: Instant, peer: Address, bonded: &mut Bonded) {
+        let is_own = self.is_own(peer);
+        if let (Some(departures), Some(bond)) = (&mut bonded.departures, &bonded.bond)
+            && let Some(mut request) = departures.poll_request(now)
+        {
+            request.repeats = matches!(bond.plan(), Plan::Every(_));
+            let planned = match bond.plan().pick(0, &mut bonded.cursor) {
+                Pick::None => None,
+                Pick::One(id) => Some(id),
+                Pick::All(ids) => ids.first().copied(),
+            };
+            let path = planned.and_then(|id| bonded.key_of(id));
+            let path = path.or_else(|| self.report_paths(now, peer).first().copied());
+            let mut payload = Vec::new();
+            request.encode(&mut payload);
+            if let Some(path) = path {
+                self.send_on_path(now, peer, path, Verb::UserMessage, &payload, false);
+            }
+        }
+        if let Some(arrivals) = &mut bonded.arrivals {
+            if arrivals.is_over(now) || !is_own {
+                bonded.arrivals = None;
+                self.show_peer(peer);
+            } else if let Some(report) = arrivals.poll(now) {
+                let mut payload = Vec::new();
+                report.encode(&mut payload);
+                for path in self.report_paths(now, peer) {
+                    self.send_on_path(now, peer, path, Verb::UserMessage, &payload, false);
+                }
+            }
+        }
+        let request = bonded.departures.as_ref().and_then(|d| d.next_request(now));
+        let report = bonded.arrivals.as_ref().map(|arrivals| arrivals.next(now));
+        bonded.wake_by(now, request);
+        bonded.wake_by(now, report);
+    }
+
+    /// The paths over which the peer was heard last, one of each link.
+    fn report_paths(&self, now: Instant, peer: Address) -> Vec<PathKey> {
+        let Some(record) = self.peers.get(&peer) else {
+            return Vec::new();
+        };
+        let mut paths: Vec<_> = record
+            .paths
+            .iter()
+            .filter(|path| self.paths.get(path.key).is_some_and(|p| p.is_alive(now)))
+            .map(|path| (path.activity.authentic.get(), path.key))
+            .collect();
+        paths.sort_by_key(|(heard, _)| std::cmp::Reverse(*heard));
+        let mut links: BTreeSet<LinkId> = BTreeSet::new();
+        paths
+            .into_iter()
+            .map(|(_, key)| key)
+            .filter(|key| links.insert(key.link))
+            .take(MAX_REPORT_PATHS)
+            .collect()
+    }
+}
+
+impl Bonded {
+    /// Packets of the peer may come twice. True if that needs another filter than there is.
+    pub(super) fn expect_repeats(&mut self, window: usize) -> bool {
+        if self
+            .duplicates
+            .as_ref()
+            .is_some_and(|f| f.window() >= window)
+        {
+            return false;
+        }
+        self.duplicates = Some(Arc::new(DuplicateFilter::new(window)));
+        true
+    }
+
+    /// Wants to be looked after at `at` at the latest.
+    fn wake_by(&mut self, now: Instant, at: Option<Instant>) {
+        let at = at.map(|at| at.max(now + crate::timers::BOND_GRANULARITY));
+        self.deadline = [self.deadline, at].into_iter().flatten().min();
+    }
+}
