@@ -1,7 +1,7 @@
 //! Row 29: what a worker does per packet to find its path.
 
 use std::hint::black_box;
-use std::sync::Barrier;
+use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,7 +43,8 @@ fn frames() -> Vec<Frame> {
 
 fn plan() -> Plan {
     Plan::Slots {
-        slots: Box::new(std::array::from_fn(|slot| (slot % 4) as u16)),
+        slots: Arc::new(std::array::from_fn(|slot| (slot % 4) as u8)),
+        paths: Box::new([0, 1, 2, 3]),
         hash: HashPolicy::Layer3And4,
     }
 }

@@ -63,7 +63,7 @@ impl World {
             match self.bond.poll(self.now) {
                 Output::Timeout(_) => return is_new,
                 Output::PlanChanged(plan) => {
-                    self.published = plan.map(|path| u16::try_from(path.0).ok());
+                    self.published = plan.map(|path| u8::try_from(path.0).ok());
                     is_new = true;
                 }
                 Output::Probe(path) => {

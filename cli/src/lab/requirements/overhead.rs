@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::pair::{Pair, Scenario};
 use super::parts::{Part, all_of};
 use super::row::{Case, Load, Measurement, Peer, Row};
-use crate::lab::census::{self, Counts, Direction};
+use crate::lab::census::{self, Count, Counts, Direction, Kind};
 use crate::lab::flows::PacedFlows;
 use crate::lab::policy::Policy;
 use crate::lab::topology::interface_name;
@@ -141,10 +141,26 @@ fn control(case: &Case) -> io::Result<Measurement> {
     let load = PacedFlows::megabits_per_second(FLOWS, FLOW_RATE);
     Ok(all_of(&[Part {
         case: format!("3 x {RATE} Mbit/s, {load:.0} Mbit/s of UDP one way"),
-        values: json!({"control": control, "all": all}),
+        values: json!({"control": control, "all": all, "kinds": kinds(&counts)}),
         measured: format!("{:.3} %", 100.0 * part),
         holds: part <= MOST_CONTROL,
     }]))
+}
+
+/// Control by direction and length of the UDP datagram: what it consists of.
+fn kinds(counts: &Counts) -> Value {
+    let mut kinds: BTreeMap<(Direction, u16), Count> = BTreeMap::new();
+    for (kind, count) in counts.iter().filter(|(kind, _)| is_control(kind)) {
+        let sum = kinds.entry((kind.direction, kind.length)).or_default();
+        sum.packets += count.packets;
+        sum.bytes += count.bytes;
+    }
+    let entry = |((direction, length), count): (&(Direction, u16), &Count)| json!({"direction": format!("{direction:?}"), "length": length, "packets": count.packets, "bytes": count.bytes});
+    kinds.iter().map(entry).collect()
+}
+
+fn is_control(kind: &Kind) -> bool {
+    kind.direction == Direction::In || kind.length < DATA
 }
 
 /// Bytes that are no data, and all bytes.
@@ -152,7 +168,7 @@ fn control_bytes(counts: &Counts) -> (u64, u64) {
     let (mut control, mut all) = (0, 0);
     for (kind, count) in counts {
         all += count.bytes;
-        if kind.direction == Direction::In || kind.length < DATA {
+        if is_control(kind) {
             control += count.bytes;
         }
     }
@@ -164,7 +180,6 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::lab::census::{Count, Kind};
 
     #[test]
     fn data_is_what_is_long_and_goes_out() {
