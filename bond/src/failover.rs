@@ -111,14 +111,8 @@ pub struct Life {
     pub last_received: Option<Instant>,
     /// When the last thing left that is known to have arrived.
     pub last_proof: Option<Instant>,
-    /// Since when traffic is missing.
-    pub doubt: Option<Instant>,
     /// What it owes.
     pub punishment: Punishment,
-    /// Mean time between packets received, in µs, while they flow.
-    gap: f64,
-    /// Packets flowed since the last doubt.
-    armed: bool,
 }
 
 impl Life {
@@ -137,55 +131,18 @@ impl Life {
             link_up,
             last_received: confirmed.then_some(now),
             last_proof: confirmed.then_some(now),
-            doubt: None,
             punishment,
-            gap: f64::MAX,
-            armed: false,
         }
     }
 
-    /// Packets arrived.
-    pub fn hear(&mut self, packets: u64, now: Instant) {
-        if packets == 0 {
-            return;
-        }
-        if let Some(last) = self.last_received {
-            let elapsed = now.duration_since(last).as_micros() as f64;
-            let gap = elapsed / packets as f64;
-            self.gap = if elapsed > 1e6 || self.gap == f64::MAX {
-                gap
-            } else {
-                // Many packets at once weigh as many packets.
-                let weight = (packets as f64 / 8.0).min(1.0);
-                self.gap + (gap - self.gap) * weight
-            };
-        }
-        self.armed = true;
-        self.doubt = None;
+    /// Something authentic arrived.
+    pub fn hear(&mut self, now: Instant) {
         self.last_received = self.last_received.max(Some(now));
-    }
-
-    /// When silence becomes suspicious, if packets have been flowing: 50 per second or more.
-    pub fn silence_deadline(&self, round_trip: Option<Duration>) -> Option<Instant> {
-        if !self.armed || self.phase != Phase::Up || self.gap > 20_000.0 {
-            return None;
-        }
-        let patience = Duration::from_micros((3.0 * self.gap) as u64)
-            .max(3 * round_trip?)
-            .max(Duration::from_millis(60));
-        Some(self.last_received? + patience)
-    }
-
-    /// Packets stopped arriving.
-    pub fn doubt(&mut self, now: Instant) {
-        self.armed = false;
-        self.doubt = Some(now);
     }
 
     /// Something that left at `sent` arrived. True if the path is up now and was not.
     pub fn prove(&mut self, sent: Instant, now: Instant) -> bool {
         self.last_proof = self.last_proof.max(Some(sent));
-        self.doubt = None;
         // A late answer to something sent before the failure proves nothing about after it.
         if self.phase == Phase::Up
             || !self.link_up
@@ -210,8 +167,6 @@ impl Life {
         self.since = now;
         self.cause = cause;
         self.has_failed = true;
-        self.doubt = None;
-        self.armed = false;
         true
     }
 
@@ -277,22 +232,8 @@ mod tests {
     #[test]
     fn hearing_alone_proves_nothing() {
         let mut life = Life::new(true, false, Punishment::default(), at(0));
-        life.hear(10, at(5));
+        life.hear(at(5));
         assert_eq!(life.phase, Phase::Trial);
         assert!(life.prove(at(3), at(10)));
-    }
-
-    #[test]
-    fn silence_is_suspicious_only_after_a_flow_and_once() {
-        let mut life = Life::new(true, true, Punishment::default(), at(0));
-        let round_trip = Some(Duration::from_millis(10));
-        life.hear(1, at(900));
-        assert_eq!(life.silence_deadline(round_trip), None);
-        for millis in 0..100 {
-            life.hear(1, at(1000 + 10 * millis));
-        }
-        assert_eq!(life.silence_deadline(round_trip), Some(at(1990 + 60)));
-        life.doubt(at(2050));
-        assert_eq!(life.silence_deadline(round_trip), None);
     }
 }

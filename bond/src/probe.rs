@@ -6,25 +6,30 @@ use std::time::Duration;
 use protocol::Instant;
 
 use crate::config::MonitorStrategy;
+use crate::suspicion::{AnswerTime, Reason, answers_to_miss};
 
 /// A stock peer answers one ECHO per 166 ms and path (protocol specification 15.6).
 pub const STOCK_GATE: Duration = Duration::from_millis(170);
 /// Our own peers are asked no faster than this.
-const OWN_GATE: Duration = Duration::from_millis(20);
+const OWN_GATE: Duration = Duration::from_millis(15);
 /// Shortest interval of probes under load.
 const BUSY_INTERVAL: Duration = Duration::from_millis(60);
-/// Longest interval of probes under load: one direction alone may fail, and only probes tell.
+/// Longest interval of probes under load while nothing else tells of failures.
 const LONGEST_BUSY_INTERVAL: Duration = Duration::from_millis(80);
 /// Longest interval of probes of an idle path.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// A path that is down is probed at least this often while there is traffic that might use it.
-const DOWN_INTERVAL: Duration = Duration::from_secs(1);
+const DOWN_INTERVAL: Duration = Duration::from_millis(500);
+/// The only path of a bond is asked no more often: what else could carry its traffic?
+const ALONE: Duration = Duration::from_secs(1);
 /// Bytes of a probe with UDP, IP and Ethernet headers.
 const PROBE_BYTES: f64 = 70.0;
 /// Share of the traffic that probes under load may add.
 const BUSY_SHARE: f64 = 0.002;
 /// Probes without an answer that are remembered.
 const OUTSTANDING: usize = 32;
+/// After this long no answer is expected any more, unless answers take long.
+const GIVE_UP: Duration = Duration::from_millis(300);
 
 /// What a path's probing depends on.
 #[derive(Clone, Copy, Debug)]
@@ -39,20 +44,24 @@ pub struct Watch {
     pub is_down: bool,
     /// The path has not proven anything yet, or exceeds a limit: measure it.
     pub is_trial: bool,
-    /// Traffic stopped all at once.
-    pub is_doubted: bool,
+    /// What speaks against it.
+    pub reason: Option<Reason>,
+    /// There is another path that works: without one there is no hurry.
+    pub has_alternative: bool,
     /// The bond sent something within the last 30 s.
     pub has_traffic: bool,
-    /// 50 packets per second or more leave on the path.
+    /// The path is one of those that carry 40 packets per second or more.
     pub is_busy: bool,
+    /// The peer's reports tell of failures as fast as probes.
+    pub is_covered: bool,
     /// Bytes per second that leave on the path.
     pub sent_rate: f64,
+    /// Lost of what is sent, 0..=1.
+    pub loss: f64,
     /// The path waits for others to fail: the longest interval at which it is asked meanwhile.
     pub standby: Option<Duration>,
-    /// Smoothed round trip.
-    pub round_trip: Option<Duration>,
-    /// Deviation of it.
-    pub variation: Option<Duration>,
+    /// How long answers take.
+    pub answers: AnswerTime,
 }
 
 impl Watch {
@@ -65,43 +74,33 @@ impl Watch {
         if self.is_stock { STOCK_GATE } else { OWN_GATE }
     }
 
-    /// A round trip, with room for its variation.
-    fn slow_answer(&self) -> Duration {
-        self.round_trip.unwrap_or_default() + 8 * self.variation.unwrap_or_default()
+    /// After this long an answer is overdue.
+    fn overdue(&self) -> Duration {
+        self.answers.overdue().unwrap_or_else(|| self.quarter())
     }
 
-    /// After this long an answer is overdue.
-    fn late_answer(&self) -> Duration {
-        match self.round_trip {
-            Some(round_trip) => self.slow_answer().max(2 * round_trip),
-            None => self.quarter(),
-        }
+    /// How long the oldest unanswered probe may wait, whatever else is known. With probes a quarter of the failover interval
+    /// apart, three quarters after the first unanswered one the whole interval has gone by since the last proof.
+    fn calm(&self) -> Duration {
+        (self.quarter() * 3).max(self.overdue())
+    }
+
+    /// How many answers must be missing for a verdict before that.
+    fn needed(&self) -> usize {
+        answers_to_miss(self.loss, self.reason)
     }
 
     fn busy_interval(&self) -> Duration {
         let by_share = PROBE_BYTES / (BUSY_SHARE * self.sent_rate.max(1.0));
+        let longest = if self.is_covered {
+            self.quarter().max(LONGEST_BUSY_INTERVAL)
+        } else {
+            LONGEST_BUSY_INTERVAL
+        };
         Duration::from_secs_f64(by_share.min(60.0))
-            .clamp(BUSY_INTERVAL, LONGEST_BUSY_INTERVAL)
+            .clamp(BUSY_INTERVAL, longest)
             .max(self.gate())
             .min(self.quarter())
-    }
-
-    /// How long the oldest unanswered probe may wait before the path counts as down. With probes a quarter of the failover
-    /// interval apart, three quarters after the first unanswered one the whole interval has gone by since the last proof.
-    pub fn patience(&self) -> Duration {
-        let slow = self.slow_answer();
-        let calm = (self.quarter() * 3).max(slow);
-        let hasty = match self.round_trip {
-            Some(round_trip) if self.is_doubted => (3 * round_trip)
-                .max(slow)
-                .max(BUSY_INTERVAL)
-                .max(2 * self.gate()),
-            Some(round_trip) if self.is_busy => {
-                (3 * round_trip).max(slow).max(3 * self.busy_interval())
-            }
-            _ => calm,
-        };
-        hasty.min(calm)
     }
 
     /// Time between probes while nothing else proves the path; `None`: no probes. `backed_off` is the idle interval reached.
@@ -122,12 +121,13 @@ impl Watch {
             } else {
                 backed_off
             }
-        } else if self.is_doubted {
-            (self.patience() / 3).max(self.gate()).min(quarter)
-        } else if self.is_busy {
+        } else if self.is_busy && self.has_alternative {
             self.busy_interval()
         } else if !self.has_traffic {
             backed_off
+        } else if !self.has_alternative {
+            // Nothing depends on it.
+            quarter.max(ALONE)
         } else {
             self.standby.map_or(quarter, |standby| standby.max(quarter))
         })
@@ -137,11 +137,16 @@ impl Watch {
 /// The probes of one path.
 #[derive(Clone, Debug, Default)]
 pub struct Prober {
+    /// Probes that may yet be answered, oldest first: token, when they left.
     outstanding: VecDeque<(u64, Instant)>,
+    /// Probes that were given up since something was last proven.
+    given_up: usize,
     /// When the last probe was asked for.
     last_asked: Option<Instant>,
     /// When the oldest probe left after which nothing proved the path.
     unanswered: Option<Instant>,
+    /// When the oldest probe left after which none was answered, whatever else proved our direction.
+    unreplied: Option<Instant>,
     backed_off: Duration,
     /// Probes to send regardless of the interval.
     urgent: u8,
@@ -158,12 +163,21 @@ impl Prober {
         }
     }
 
-    /// Ask as soon as the peer's gate allows.
-    pub fn hurry(&mut self) {
-        self.urgent = self.urgent.max(1);
+    /// Ask `times` in all, as soon as the peer's gate allows.
+    pub fn hurry(&mut self, times: u8) {
+        self.urgent = self.urgent.max(times);
     }
 
-    /// When the next probe is due; `proof` is when our direction was last proven.
+    /// Probes without an answer since something was last proven.
+    fn missing(&self) -> usize {
+        let waiting = self.unanswered.map_or(0, |first| {
+            let since = self.outstanding.iter().filter(|(_, at)| *at >= first);
+            since.count()
+        });
+        self.given_up + waiting
+    }
+
+    /// When the next probe is due; `proof` is when both directions were last proven.
     pub fn next(&self, watch: &Watch, proof: Option<Instant>) -> Option<Instant> {
         let interval = watch.interval(self.backed_off.max(watch.quarter()))?;
         let Some(asked) = self.last_asked else {
@@ -182,7 +196,12 @@ impl Prober {
         Some(match self.unanswered {
             // An answer is late: ask again soon, however rarely the path is asked otherwise.
             Some(first) if !watch.is_down => {
-                due.min((first + watch.late_answer()).max(asked + watch.quarter()))
+                let pause = if watch.has_alternative && self.missing() <= watch.needed() {
+                    watch.gate()
+                } else {
+                    watch.quarter()
+                };
+                due.min((first + watch.overdue()).max(asked + pause))
             }
             _ => due,
         })
@@ -211,6 +230,7 @@ impl Prober {
         }
         self.outstanding.push_back((token, now));
         self.unanswered.get_or_insert(now);
+        self.unreplied.get_or_insert(now);
     }
 
     /// An answer arrived: when the probe had left. `None` if there was no such probe.
@@ -219,18 +239,24 @@ impl Prober {
             .outstanding
             .iter()
             .position(|(known, _)| *known == token)?;
-        self.outstanding.remove(index).map(|(_, sent)| sent)
+        let (_, sent) = self.outstanding.remove(index)?;
+        self.unreplied = self.first_after(sent);
+        Some(sent)
     }
 
     /// Something sent at `sent` arrived.
     pub fn handle_proof(&mut self, sent: Instant) {
         if self.unanswered.is_some_and(|first| first <= sent) {
-            self.unanswered = self
-                .outstanding
-                .iter()
-                .map(|(_, at)| *at)
-                .find(|at| *at > sent);
+            self.unanswered = self.first_after(sent);
+            self.given_up = 0;
         }
+    }
+
+    fn first_after(&self, sent: Instant) -> Option<Instant> {
+        self.outstanding
+            .iter()
+            .map(|(_, at)| *at)
+            .find(|at| *at > sent)
     }
 
     /// When the oldest unanswered probe left.
@@ -238,19 +264,61 @@ impl Prober {
         self.unanswered
     }
 
+    /// An answer is late.
+    pub fn is_overdue(&self, watch: &Watch, now: Instant) -> bool {
+        self.unanswered
+            .is_some_and(|first| first + watch.overdue() <= now)
+    }
+
+    /// When missing answers become a failure, if nothing comes of them until then. `heard` is when something last came in on
+    /// the path, `witness` when on another one: if nothing came in anywhere, it may be us who did not listen, or the peer who
+    /// did not speak.
+    pub fn failure_at(
+        &self,
+        watch: &Watch,
+        heard: Option<Instant>,
+        witness: Option<Instant>,
+    ) -> Option<Instant> {
+        // Our direction works, by the peer's reports; the other one has to be heard too.
+        let deaf = self
+            .unreplied
+            .filter(|first| heard.is_none_or(|heard| heard < *first))
+            .map(|first| first + watch.failover_interval.max(watch.calm()));
+        let Some(first) = self.unanswered else {
+            return deaf;
+        };
+        let calm = deaf.map_or(first + watch.calm(), |deaf| deaf.min(first + watch.calm()));
+        let witnessed = witness.is_some_and(|heard| heard >= first);
+        if !watch.has_alternative || !witnessed || self.missing() < watch.needed() {
+            return Some(calm);
+        }
+        let patience = match watch.reason {
+            Some(_) => watch.answers.suspicious(),
+            None => watch.answers.serious(),
+        };
+        let Some(patience) = patience else {
+            return Some(calm);
+        };
+        // The last of those that count has waited as long as an answer takes, too.
+        let count = watch.needed() - self.given_up.min(watch.needed());
+        let last = self
+            .outstanding
+            .iter()
+            .filter(|(_, at)| *at >= first)
+            .nth(count.saturating_sub(1))
+            .map_or(first, |(_, at)| *at);
+        let hasty = (first + patience).max(last + watch.overdue());
+        Some(hasty.min(calm))
+    }
+
     /// Gives up probes older than any answer may be; returns how many.
     pub fn expire(&mut self, watch: &Watch, now: Instant) -> u64 {
-        let limit = watch
-            .patience()
-            .max(4 * watch.slow_answer())
-            .max(Duration::from_millis(300));
+        let limit = (4 * watch.overdue()).max(GIVE_UP);
         let mut lost = 0;
-        while self
-            .outstanding
-            .front()
-            .is_some_and(|(_, at)| *at + limit <= now)
-        {
-            self.outstanding.pop_front();
+        while let Some((_, at)) = self.outstanding.pop_front_if(|(_, at)| *at + limit <= now) {
+            if self.unanswered.is_some_and(|first| first <= at) {
+                self.given_up += 1;
+            }
             lost += 1;
         }
         lost
@@ -259,6 +327,8 @@ impl Prober {
     /// Forgets what is unanswered: the path is down, and waiting begins anew.
     pub fn reset(&mut self) {
         self.unanswered = None;
+        self.unreplied = None;
+        self.given_up = 0;
         self.outstanding.clear();
         self.backed_off = Duration::ZERO;
     }
@@ -269,19 +339,25 @@ mod tests {
     use super::*;
 
     fn watch() -> Watch {
+        let mut answers = AnswerTime::default();
+        for _ in 0..20 {
+            answers.add(Duration::from_millis(10));
+        }
         Watch {
             strategy: MonitorStrategy::Dynamic,
             failover_interval: Duration::from_millis(1000),
             is_stock: false,
             is_down: false,
             is_trial: false,
-            is_doubted: false,
+            reason: None,
+            has_alternative: true,
             has_traffic: true,
             is_busy: false,
+            is_covered: false,
             sent_rate: 0.0,
+            loss: 0.0,
             standby: None,
-            round_trip: Some(Duration::from_millis(10)),
-            variation: Some(Duration::from_millis(1)),
+            answers,
         }
     }
 
@@ -338,18 +414,77 @@ mod tests {
 
     #[test]
     fn a_stock_peer_is_never_asked_faster_than_it_answers() {
-        for doubted in [false, true] {
+        for reason in [None, Some(Reason::Silent)] {
             let watch = Watch {
                 is_stock: true,
-                is_doubted: doubted,
+                reason,
                 is_busy: true,
                 sent_rate: 1e9,
                 ..watch()
             };
             assert!(probes(&watch, 0, 60) <= 60_000 / 166);
-            assert!(watch.patience() >= 2 * Duration::from_millis(166));
-            assert!(watch.patience() <= Duration::from_millis(750));
+            let failure = failure(&watch);
+            assert!(failure <= Duration::from_millis(600), "{failure:?}");
         }
+    }
+
+    /// From the first probe that is not answered to the verdict.
+    fn failure(watch: &Watch) -> Duration {
+        let mut prober = Prober::new(0);
+        let start = 10_000;
+        prober.handle_asked(watch, Instant::from_millis(start));
+        prober.handle_sent(0, Instant::from_millis(start));
+        for millis in start.. {
+            let now = Instant::from_millis(millis);
+            prober.expire(watch, now);
+            let verdict = prober.failure_at(watch, Some(Instant::from_millis(start)), Some(now));
+            if verdict.is_some_and(|at| at <= now) {
+                return now.duration_since(Instant::from_millis(start));
+            }
+            if prober.next(watch, None).is_some_and(|due| due <= now) {
+                prober.handle_asked(watch, now);
+                prober.handle_sent(millis, now);
+            }
+        }
+        unreachable!("it fails some time");
+    }
+
+    #[test]
+    fn missing_answers_become_a_failure_the_sooner_the_more_speaks_for_it() {
+        let ms = Duration::from_millis;
+        let plain = watch();
+        assert!((ms(70)..=ms(80)).contains(&failure(&plain)));
+        let silent = Watch {
+            reason: Some(Reason::Silent),
+            ..plain
+        };
+        assert!((ms(35)..=ms(45)).contains(&failure(&silent)));
+        let lossy = Watch {
+            loss: 0.05,
+            ..plain
+        };
+        assert!(failure(&lossy) > failure(&plain));
+        // Nobody could take over.
+        let alone = Watch {
+            has_alternative: false,
+            ..silent
+        };
+        assert_eq!(failure(&alone), ms(750));
+    }
+
+    #[test]
+    fn when_nothing_comes_in_anywhere_there_is_no_haste() {
+        let watch = Watch {
+            reason: Some(Reason::Silent),
+            ..watch()
+        };
+        let mut prober = Prober::new(0);
+        for millis in [0, 15, 30] {
+            prober.handle_sent(millis, Instant::from_millis(1000 + millis));
+        }
+        let at = |witness| prober.failure_at(&watch, None, witness);
+        assert_eq!(at(Some(Instant::from_millis(999))), Some(Instant::from_millis(1750)));
+        assert_eq!(at(Some(Instant::from_millis(1001))), Some(Instant::from_millis(1035)));
     }
 
     #[test]
