@@ -12,12 +12,14 @@ use crate::attributes::LinkAttributes;
 use crate::config::{BasePolicy, MonitorStrategy, PolicySettings};
 use crate::event::{BondEvent, EventKind};
 use crate::failover::{Cause, Phase, Punishment};
-use crate::member::{Member, Surroundings};
+use crate::idle::Idleness;
+use crate::member::Member;
 use crate::path::{PathId, PathInfo};
 use crate::plan::Plan;
 use crate::policy::active_backup::Active;
 use crate::policy::slots::SlotTable;
 use crate::qos::QosSamples;
+use crate::quality::Rate;
 use crate::rule::Rule;
 use crate::status::BondState;
 
@@ -83,13 +85,9 @@ pub struct PeerTraits {
     pub can_reorder: bool,
 }
 
-/// Traffic this recent keeps probes frequent.
-const RECENT_TRAFFIC: Duration = Duration::from_secs(30);
 /// Time between evaluations that nothing else asks for, with traffic and without.
 const TICK: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_secs(30);
-/// Time between reports out of turn.
-const REPORT_GATE: Duration = Duration::from_millis(20);
 /// Errors of sending that mean that the link is gone, on Linux: no device, address, network or route.
 const LINK_ERRORS: [i32; 5] = [19, 99, 100, 101, 113];
 /// Removed paths whose punishment is remembered.
@@ -102,7 +100,12 @@ pub struct Bond {
     pub(crate) settings: Arc<PolicySettings>,
     pub(crate) traits: PeerTraits,
     pub(crate) members: BTreeMap<PathId, Member>,
+    /// What workers follow.
     pub(crate) plan: Plan<PathId>,
+    /// What the policy decided; the plan is another one while the bond is idle.
+    pub(crate) decided: Plan<PathId>,
+    pub(crate) idleness: Idleness,
+    pub(crate) created: Instant,
     pub(crate) active: Active,
     pub(crate) queue: Vec<PathId>,
     pub(crate) slots: SlotTable,
@@ -110,15 +113,20 @@ pub struct Bond {
     pub(crate) overflows: bool,
     pub(crate) state: Option<BondState>,
     pub(crate) has_link: bool,
-    last_traffic: Option<Instant>,
+    pub(crate) last_traffic: Option<Instant>,
+    /// Packets per second on all paths.
+    pub(crate) sent_packets: Rate,
+    pub(crate) excused_until: Option<Instant>,
+    /// A path is suspected, and judged as soon as another one is heard.
+    pub(crate) awaits_witness: bool,
     /// Punishments of paths that were removed: taking an interface away and back is no pardon.
     remembered: BTreeMap<(String, SocketAddr), Punishment>,
     pub(crate) outputs: VecDeque<Output>,
     /// Something happened that may change the plan.
     is_dirty: bool,
-    due: Instant,
+    pub(crate) due: Instant,
     /// When the peer was last told what arrived from it, out of turn.
-    last_report: Option<Instant>,
+    pub(crate) last_report: Option<Instant>,
     /// The second in which events were told, how many, and how many were not.
     pub(crate) told: (u64, u32, u32),
     pub(crate) ledger: Ledger,
@@ -142,6 +150,12 @@ impl Bond {
             traits,
             members: BTreeMap::new(),
             plan: Plan::Unreachable,
+            decided: Plan::Unreachable,
+            idleness: Idleness::Awake,
+            created: now,
+            sent_packets: Rate::default(),
+            excused_until: None,
+            awaits_witness: false,
             active: Active::default(),
             queue: Vec::new(),
             slots: SlotTable::default(),
@@ -254,27 +268,25 @@ impl Bond {
         let is_passive = self.settings.monitor == MonitorStrategy::Passive;
         self.with(path, now, |member| {
             member.handle_received(packets, bytes, now);
-            is_passive && member.prove(now, now)
+            is_passive && member.prove(now, false, now)
+        });
+    }
+
+    /// A packet arrived that is no traffic: a probe, an answer, a report. It shows that the peer can be heard on the path.
+    pub fn handle_heard(&mut self, path: PathId, bytes: u64, now: Instant) {
+        let is_passive = self.settings.monitor == MonitorStrategy::Passive;
+        self.with(path, now, |member| {
+            member.handle_heard(bytes, now);
+            is_passive && member.prove(now, false, now)
         });
     }
 
     /// Data left on the path, the last of it at `now`: frames and what serves them. Probes and their answers do not count.
     pub fn handle_sent(&mut self, path: PathId, packets: u64, bytes: u64, now: Instant) {
-        let was_idle = !self.has_traffic(now);
-        self.last_traffic = self.last_traffic.max(Some(now));
-        if was_idle {
-            // What was seldom asked while nothing depended on it must show now that it still works.
-            for member in self.members.values_mut() {
-                member.prober.forget_back_off();
-                let stale = now - member.rule.failover_interval;
-                if member.life.last_proof.is_none_or(|proof| proof < stale) {
-                    member.prober.hurry();
-                }
-            }
-            self.due = self.due.min(now);
-        }
+        self.handle_woken(now);
+        self.sent_packets.add(packets, now);
         self.with(path, now, |member| {
-            member.handle_sent(packets, bytes, now);
+            member.handle_sent(bytes, now);
             false
         });
     }
@@ -302,9 +314,7 @@ impl Bond {
             let Some(sent) = member.prober.handle_reply(token) else {
                 return false;
             };
-            member.quality.add_round_trip(now.duration_since(sent), now);
-            member.quality.add_outcomes(1, 0, now);
-            member.prove(sent, now)
+            member.handle_answer(sent, now)
         });
     }
 
@@ -318,7 +328,7 @@ impl Bond {
             member.quality.add_outcomes(delivered, lost, now);
             samples
                 .latest_sent
-                .is_some_and(|sent| member.prove(sent, now))
+                .is_some_and(|sent| member.prove(sent, false, now))
         });
     }
 
@@ -326,9 +336,7 @@ impl Bond {
     pub fn handle_delivery_report(&mut self, path: PathId, report: &DeliveryReport, now: Instant) {
         self.with(path, now, |member| {
             member.handle_delivery(report, now);
-            let revived = report.packets > 0 && member.prove(report.latest_sent, now);
-            member.handle_unreported(report, now);
-            revived
+            member.handle_report(report, now)
         });
     }
 
@@ -371,7 +379,7 @@ impl Bond {
             member.life.link_up = true;
             member.life.begin_trial(now);
             member.prober.reset();
-            member.prober.hurry();
+            member.prober.hurry(1);
         } else {
             let failed = member.fail(Cause::Link, now);
             // After an error probes go on, since nobody will tell when it is over.
@@ -407,6 +415,7 @@ impl Bond {
     pub fn poll(&mut self, now: Instant) -> Output {
         if self.outputs.is_empty() && (self.is_dirty || now >= self.due) {
             self.is_dirty = false;
+            self.excuse(now);
             self.evaluate(now);
             self.due = self.next_due(now);
         }
@@ -444,23 +453,13 @@ impl Bond {
         let was_trial = member.life.phase == Phase::Trial;
         let revived = happen(member);
         self.due = self.due.min(member.next(&around, now));
+        if self.awaits_witness {
+            self.due = self.due.min(now);
+        }
         let path = (revived && was_trial).then(|| member.label());
         self.is_dirty |= revived;
         if let Some(path) = path {
             self.tell(EventKind::TrialEnded { path, proven: true }, now);
-        }
-    }
-
-    pub(crate) fn has_traffic(&self, now: Instant) -> bool {
-        self.last_traffic
-            .is_some_and(|last| now <= last + RECENT_TRAFFIC)
-    }
-
-    pub(crate) fn surroundings(&self, now: Instant) -> Surroundings {
-        Surroundings {
-            strategy: self.settings.monitor,
-            is_stock: self.traits.is_stock,
-            has_traffic: self.has_traffic(now),
         }
     }
 
@@ -479,6 +478,7 @@ impl Bond {
             .values()
             .map(|member| member.next(&around, now))
             .chain(self.next_slot_step())
+            .chain(self.next_idleness())
             .chain([now + tick])
             .min()
             .unwrap_or(now)
@@ -506,17 +506,6 @@ impl Bond {
             }
         }
         self.is_dirty = true;
-    }
-
-    /// Asks for a report to the peer, unless one has just been asked for.
-    pub(crate) fn request_report(&mut self, now: Instant) {
-        if self
-            .last_report
-            .is_none_or(|last| last + REPORT_GATE <= now)
-        {
-            self.last_report = Some(now);
-            self.request(Output::Report);
-        }
     }
 
     pub(crate) fn mark_dirty(&mut self) {

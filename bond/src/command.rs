@@ -50,7 +50,7 @@ impl Bond {
                     member.forgive();
                     if member.life.link_up {
                         member.life.begin_trial(now);
-                        member.prober.hurry();
+                        member.prober.hurry(1);
                     }
                 })
                 .map(|count| format!("{name}: {count} paths begin a new trial"))?,
@@ -123,7 +123,7 @@ impl Bond {
             self.active = Active::default();
             self.queue.clear();
             self.slots = SlotTable::default();
-            if let (BasePolicy::ActiveBackup, Plan::Single(path)) = (settings.base, &self.plan) {
+            if let (BasePolicy::ActiveBackup, Plan::Single(path)) = (settings.base, &self.decided) {
                 self.active.path = Some(*path);
             }
         }

@@ -32,31 +32,23 @@ impl Bond {
     pub(crate) fn evaluate(&mut self, now: Instant) {
         let around = self.surroundings(now);
         let mut events = Vec::new();
-        let mut probes = Vec::new();
-        let mut is_silent = false;
-        for (id, member) in &mut self.members {
-            let had_doubt = member.life.doubt.is_some();
-            if member.advance(&around, &self.settings, &mut events, now) {
-                probes.push(*id);
-            }
-            member.update_fitness(&mut events, now);
-            is_silent |= !had_doubt && member.life.doubt.is_some();
-        }
-        if is_silent && !self.traits.is_stock {
-            self.request_report(now);
-        }
+        self.supervise(&around, &mut events, now);
         self.raise_bounds(now);
         let views = self.views(now);
         self.overflows = overflows(&views, self.overflows);
-        let plan = self.decide(&views, &mut events, now);
+        let decided = self.decide(&views, &mut events, now);
+        if decided != self.decided {
+            self.engage(&decided, now);
+            self.decided = decided;
+        }
+        self.update_idleness(now);
+        let plan = self.doubled(self.decided.clone(), &views);
         // The plan first: every packet until then may go astray.
         if plan != self.plan {
             self.plan = plan.clone();
             self.request(Output::PlanChanged(plan));
         }
-        for path in probes {
-            self.request(Output::Probe(path));
-        }
+        self.ask(now);
         self.set_standby();
         self.compare_state(&mut events);
         events.extend(self.give_account(now));
@@ -71,6 +63,17 @@ impl Bond {
         if self.members.values().any(is_full) {
             for member in self.members.values_mut() {
                 member.quality.capacity.raise(now);
+            }
+        }
+    }
+
+    /// Paths that come into use have to show that they work.
+    fn engage(&mut self, decided: &Plan<PathId>, now: Instant) {
+        let before: BTreeSet<PathId> = self.decided.paths().into_iter().collect();
+        let after: BTreeSet<PathId> = decided.paths().into_iter().collect();
+        for id in after.difference(&before) {
+            if let Some(member) = self.members.get_mut(id) {
+                member.engage(now);
             }
         }
     }
@@ -108,16 +111,19 @@ impl Bond {
     ) -> Plan<PathId> {
         let settings = &self.settings;
         match settings.base {
-            BasePolicy::None => none::plan(views, &self.plan),
+            BasePolicy::None => none::plan(views, &self.decided),
             BasePolicy::ActiveBackup => self.decide_active(views, events, now),
             BasePolicy::Broadcast => broadcast::plan(views),
-            BasePolicy::BalanceRr => {
-                balance_rr::plan(views, self.overflows, settings.packets_per_link, &self.plan)
-            }
+            BasePolicy::BalanceRr => balance_rr::plan(
+                views,
+                self.overflows,
+                settings.packets_per_link,
+                &self.decided,
+            ),
             BasePolicy::BalanceAware
                 if balance_aware::places_packets(settings.balance, self.traits.can_reorder) =>
             {
-                balance_aware::packet_plan(views, self.overflows, &self.plan)
+                balance_aware::packet_plan(views, self.overflows, &self.decided)
             }
             BasePolicy::BalanceXor | BasePolicy::BalanceAware => {
                 self.decide_slots(views, events, now)
@@ -277,7 +283,7 @@ impl Bond {
 
     /// Each path of the plan with its share of it.
     pub(crate) fn used(&self) -> BTreeMap<PathId, f64> {
-        let paths = self.plan.paths();
+        let paths = self.decided.paths();
         let mut used = BTreeMap::new();
         let part = 1.0 / paths.len() as f64;
         for path in paths {

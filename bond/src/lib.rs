@@ -50,8 +50,9 @@
 //!
 //! # Where things are
 //!
-//! [`config`] reads settings · [`bond`] is the bond's verbs, `evaluate` its decision · `member`, `rule`, [`failover`],
-//! [`quality`], `capacity`, [`probe`] make up one path · [`policy`] holds the policies · [`plan`] and [`flow`] are what workers run ·
+//! [`config`] reads settings · [`bond`] is the bond's verbs, `evaluate` and `idle` its decision · `member`, `rule`, [`failover`],
+//! `watch`, [`suspicion`], [`quality`], `capacity`, [`probe`] make up one path, `supervise` compares them · [`policy`] holds the
+//! policies · [`plan`] and [`flow`] are what workers run ·
 //! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
 
@@ -66,6 +67,7 @@ pub mod event;
 mod event_json;
 pub mod failover;
 pub mod flow;
+mod idle;
 pub mod link_name;
 mod member;
 pub mod path;
@@ -78,7 +80,10 @@ mod rehearsal;
 mod report;
 mod rule;
 pub mod status;
+mod supervise;
+pub mod suspicion;
 mod tell;
+mod watch;
 
 pub use account::{Account, PathAccount};
 pub use attributes::LinkAttributes;

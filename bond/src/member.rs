@@ -6,19 +6,18 @@ use protocol::Instant;
 
 use crate::attributes::LinkAttributes;
 use crate::bond::DeliveryReport;
-use crate::config::{LinkMode, MonitorStrategy, PolicySettings, Speed};
+use crate::config::{LinkMode, PolicySettings, Speed};
 use crate::event::EventKind;
-use crate::failover::{Cause, Life, Phase, Punishment, TRIAL};
+use crate::failover::{Life, Phase, Punishment};
 use crate::path::PathInfo;
 use crate::policy::{Fitness, View};
-use crate::probe::{Prober, Watch};
+use crate::probe::Prober;
 use crate::quality::{ENOUGH_OUTCOMES, Quality, Rate};
 use crate::rule::Rule;
+use crate::suspicion::{AnswerTime, Suspicion};
 
 /// Answers to a stream of packets, TCP's to bulk data, are no more than this part of its bytes.
 const ANSWERS: f64 = 12.0;
-/// Packets per second from which a path is busy.
-const BUSY: f64 = 50.0;
 /// Loss above which a path is avoided, unless the operator names a limit.
 const SOFT_LOSS: f64 = 0.05;
 /// Loss above which a path is the last choice.
@@ -28,19 +27,8 @@ const SOFT_ERRORS: f64 = 0.05;
 /// A limit must be exceeded this long.
 const LOSS_DWELL: Duration = Duration::from_secs(1);
 const DWELL: Duration = Duration::from_secs(2);
-/// So many packets in a row that the peer did not get, the first of them this long ago, are no chance.
-const UNREPORTED: u32 = 3;
-const UNREPORTED_FOR: Duration = Duration::from_millis(60);
 /// After this long without enough to judge by, an avoided path gets another chance.
 const AVOID_AT_MOST: Duration = Duration::from_secs(60);
-
-/// What a path's doings depend on besides itself.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Surroundings {
-    pub(crate) strategy: MonitorStrategy,
-    pub(crate) is_stock: bool,
-    pub(crate) has_traffic: bool,
-}
 
 /// A limit that is exceeded.
 #[derive(Clone, Copy, Debug)]
@@ -58,10 +46,18 @@ pub(crate) struct Member {
     pub(crate) told: LinkAttributes,
     pub(crate) life: Life,
     pub(crate) prober: Prober,
+    pub(crate) suspicion: Suspicion,
+    /// How long answers to probes take.
+    pub(crate) answers: AnswerTime,
+    /// When the peer last reported that packets arrived.
+    pub(crate) last_report: Option<Instant>,
+    /// A path beside it failed then: it may carry nothing until something that left later is known to have arrived.
+    pub(crate) suspected: Option<Instant>,
+    /// Another path, not of the same link to the same address, works.
+    pub(crate) has_alternative: bool,
     pub(crate) quality: Quality,
     pub(crate) sent_rate: Rate,
     pub(crate) received_rate: Rate,
-    sent_packets: Rate,
     pub(crate) bytes: (u64, u64),
     pub(crate) last_sent: Option<Instant>,
     /// What it was at the last evaluation.
@@ -72,9 +68,9 @@ pub(crate) struct Member {
     pub(crate) detection: Option<Duration>,
     exceeds_since: Option<Instant>,
     within_since: Option<Instant>,
-    avoided: Option<Instant>,
+    pub(crate) avoided: Option<Instant>,
     loses_since: Option<Instant>,
-    is_punished: bool,
+    pub(crate) is_punished: bool,
     told_capacity: u64,
 }
 
@@ -95,10 +91,14 @@ impl Member {
             told: LinkAttributes::default(),
             life,
             prober: Prober::new(jitter),
+            suspicion: Suspicion::default(),
+            answers: AnswerTime::default(),
+            last_report: None,
+            suspected: None,
+            has_alternative: false,
             quality,
             sent_rate: Rate::default(),
             received_rate: Rate::default(),
-            sent_packets: Rate::default(),
             bytes: (0, 0),
             last_sent: None,
             fitness: Fitness::Unusable,
@@ -143,10 +143,9 @@ impl Member {
         self.info.to_string()
     }
 
-    pub(crate) fn handle_sent(&mut self, packets: u64, bytes: u64, now: Instant) {
+    pub(crate) fn handle_sent(&mut self, bytes: u64, now: Instant) {
         self.bytes.0 += bytes;
         self.sent_rate.add(bytes, now);
-        self.sent_packets.add(packets, now);
         self.last_sent = self.last_sent.max(Some(now));
         let ours = self.queues_are_ours(now);
         self.quality.add_sent(bytes, ours, now);
@@ -156,9 +155,27 @@ impl Member {
         self.bytes.1 += bytes;
         self.received_rate.add(bytes, now);
         self.quality.add_received(packets, 0, now);
-        self.life.hear(packets, now);
+        if packets > 0 {
+            self.life.hear(now);
+            self.suspicion.note_traffic(packets, now);
+            self.ask_if_down();
+        }
+    }
+
+    /// A packet arrived that is no traffic: a probe, an answer, a report.
+    pub(crate) fn handle_heard(&mut self, bytes: u64, now: Instant) {
+        self.bytes.1 += bytes;
+        self.received_rate.add(bytes, now);
+        self.quality.add_received(1, 0, now);
+        self.life.hear(now);
+        self.suspicion.note_heard();
+        self.ask_if_down();
+    }
+
+    /// What comes in shows that half of the path works again.
+    fn ask_if_down(&mut self) {
         if self.life.phase == Phase::Down && self.life.link_up {
-            self.prober.hurry();
+            self.prober.hurry(1);
         }
     }
 
@@ -178,141 +195,13 @@ impl Member {
         );
     }
 
-    /// Something that left at `sent` arrived. True if the path is up again.
-    pub(crate) fn prove(&mut self, sent: Instant, now: Instant) -> bool {
-        self.prober.handle_proof(sent);
-        let revived = self.life.prove(sent, now);
-        if revived {
-            self.prober.reset();
-            self.quality.set_up(true, now);
-            self.detection = None;
-        }
-        revived
-    }
-
-    /// The peer may report that it did not get our latest packets. Unless something that left later arrived, our direction is
-    /// in doubt then.
-    pub(crate) fn handle_unreported(&mut self, report: &DeliveryReport, now: Instant) {
-        let Some(oldest) = report.oldest_unreported else {
-            return;
-        };
-        let is_refuted = self.life.last_proof.is_some_and(|proof| proof >= oldest);
-        let is_silent = report.packets == 0 || report.silence >= UNREPORTED_FOR;
-        if report.unreported < UNREPORTED
-            || oldest + UNREPORTED_FOR > now
-            || !is_silent
-            || is_refuted
-            || self.life.phase != Phase::Up
-            || self.life.doubt.is_some()
-        {
-            return;
-        }
-        self.life.doubt(now);
-        self.prober.hurry();
-    }
-
-    /// The path is down. True if it was not.
-    pub(crate) fn fail(&mut self, cause: Cause, now: Instant) -> bool {
-        self.detection = self
-            .prober
-            .unanswered()
-            .or(self.life.doubt)
-            .map(|since| now.duration_since(since));
-        let failed = self.life.fail(cause, now);
-        if failed {
-            self.prober.reset();
-            self.quality.set_up(false, now);
-        }
-        failed
-    }
-
-    pub(crate) fn watch(&self, around: &Surroundings, now: Instant) -> Watch {
-        Watch {
-            strategy: around.strategy,
-            failover_interval: self.rule.failover_interval,
-            is_stock: around.is_stock,
-            is_down: self.life.phase == Phase::Down,
-            is_trial: self.life.phase == Phase::Trial
-                || (self.avoided.is_some() || self.is_punished) && around.has_traffic,
-            is_doubted: self.life.doubt.is_some(),
-            has_traffic: around.has_traffic,
-            is_busy: self.sent_packets.at(now) >= BUSY,
-            sent_rate: self.sent_rate.at(now),
-            standby: self.standby,
-            round_trip: self.quality.round_trip(),
-            variation: self.quality.variation(),
-        }
-    }
-
-    /// When the oldest unanswered question becomes a failure. Haste needs a reason: silence where packets flowed, or load.
-    fn death(&self, watch: &Watch) -> Option<Instant> {
-        if self.life.phase != Phase::Up {
-            return None;
-        }
-        if watch.strategy == MonitorStrategy::Passive {
-            let heard = self.life.last_received.max(Some(self.life.since))?;
-            let waited = self.rule.failover_interval + self.rule.down_delay;
-            // Traffic went out long after the last came in.
-            return (self.last_sent? > heard).then_some(heard + waited);
-        }
-        Some(self.prober.unanswered()? + watch.patience() + self.rule.down_delay)
-    }
-
-    /// Does what is due; true if a probe is to be sent. What is of note goes into `events`.
-    pub(crate) fn advance(
+    /// Compares measurements with their limits.
+    pub(crate) fn judge(
         &mut self,
-        around: &Surroundings,
         settings: &PolicySettings,
         events: &mut Vec<EventKind>,
         now: Instant,
-    ) -> bool {
-        self.life
-            .punishment
-            .advance(self.life.phase == Phase::Up, now);
-        if self
-            .life
-            .silence_deadline(self.quality.round_trip())
-            .is_some_and(|deadline| deadline <= now)
-        {
-            self.life.doubt(now);
-            self.prober.hurry();
-        }
-        let watch = self.watch(around, now);
-        let lost = self.prober.expire(&watch, now);
-        if lost > 0 && self.life.phase == Phase::Up {
-            self.quality.add_outcomes(0, lost, now);
-            self.life.punishment.add_losses(lost);
-        }
-        if self.death(&watch).is_some_and(|deadline| deadline <= now) {
-            let asked = self.prober.unanswered().unwrap_or(now);
-            let hears = self.life.last_received.is_some_and(|heard| heard > asked);
-            if hears {
-                events.push(EventKind::OneWayFailure { path: self.label() });
-            }
-            self.fail(if hears { Cause::OneWay } else { Cause::Silent }, now);
-        } else if self.life.phase == Phase::Trial && self.life.since + TRIAL <= now {
-            events.push(EventKind::TrialEnded {
-                path: self.label(),
-                proven: false,
-            });
-            self.fail(Cause::Unproven, now);
-        }
-        self.judge(settings, events, now);
-        let watch = self.watch(around, now);
-        let due = self.life.link_up
-            && self.rule.refused.is_none()
-            && self
-                .prober
-                .next(&watch, self.life.last_proof)
-                .is_some_and(|due| due <= now);
-        if due {
-            self.prober.handle_asked(&watch, now);
-        }
-        due
-    }
-
-    /// Compares measurements with their limits.
-    fn judge(&mut self, settings: &PolicySettings, events: &mut Vec<EventKind>, now: Instant) {
+    ) {
         if self.life.phase != Phase::Up {
             self.loses_since = None;
             self.exceeds_since = None;
@@ -435,6 +324,8 @@ impl Member {
                     (Fitness::Lossy, "lossy")
                 } else if !self.life.punishment.remaining().is_zero() {
                     (Fitness::Waiting, "punished")
+                } else if self.suspected.is_some() {
+                    (Fitness::Waiting, "in doubt")
                 } else if self.life.up_delay_end(self.rule.up_delay, now).is_some() {
                     (Fitness::Waiting, "up delay")
                 } else if self.avoided.is_some() {
@@ -474,27 +365,6 @@ impl Member {
                 EventKind::Pardoned { path: self.label() }
             });
         }
-    }
-
-    /// When something becomes due without anything happening.
-    pub(crate) fn next(&self, around: &Surroundings, now: Instant) -> Instant {
-        let watch = self.watch(around, now);
-        let probe = (self.life.link_up && self.rule.refused.is_none())
-            .then(|| self.prober.next(&watch, self.life.last_proof))
-            .flatten();
-        let remaining = self.life.punishment.remaining();
-        [
-            probe,
-            self.death(&watch),
-            self.life.silence_deadline(self.quality.round_trip()),
-            (self.life.phase == Phase::Trial).then_some(self.life.since + TRIAL),
-            self.life.up_delay_end(self.rule.up_delay, now),
-            (self.life.phase == Phase::Up && !remaining.is_zero()).then_some(now + remaining),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-        .unwrap_or(now + Duration::from_secs(30))
     }
 
     /// What policies see; the quality is filled in by comparison with the others.

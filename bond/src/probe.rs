@@ -12,10 +12,8 @@ use crate::suspicion::{AnswerTime, Reason, answers_to_miss};
 pub const STOCK_GATE: Duration = Duration::from_millis(170);
 /// Our own peers are asked no faster than this.
 const OWN_GATE: Duration = Duration::from_millis(15);
-/// Shortest interval of probes under load.
+/// Interval of probes under load; longer only if the peer's reports tell of failures too, so that little load need not pay.
 const BUSY_INTERVAL: Duration = Duration::from_millis(60);
-/// Longest interval of probes under load while nothing else tells of failures.
-const LONGEST_BUSY_INTERVAL: Duration = Duration::from_millis(80);
 /// Longest interval of probes of an idle path.
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// A path that is down is probed at least this often while there is traffic that might use it.
@@ -86,21 +84,18 @@ impl Watch {
     }
 
     /// How many answers must be missing for a verdict before that.
-    fn needed(&self) -> usize {
+    pub(crate) fn needed(&self) -> usize {
         answers_to_miss(self.loss, self.reason)
     }
 
     fn busy_interval(&self) -> Duration {
-        let by_share = PROBE_BYTES / (BUSY_SHARE * self.sent_rate.max(1.0));
-        let longest = if self.is_covered {
-            self.quarter().max(LONGEST_BUSY_INTERVAL)
+        let interval = if self.is_covered {
+            let by_share = PROBE_BYTES / (BUSY_SHARE * self.sent_rate.max(1.0));
+            Duration::from_secs_f64(by_share.min(60.0)).max(BUSY_INTERVAL)
         } else {
-            LONGEST_BUSY_INTERVAL
+            BUSY_INTERVAL
         };
-        Duration::from_secs_f64(by_share.min(60.0))
-            .clamp(BUSY_INTERVAL, longest)
-            .max(self.gate())
-            .min(self.quarter())
+        interval.max(self.gate()).min(self.quarter())
     }
 
     /// Time between probes while nothing else proves the path; `None`: no probes. `backed_off` is the idle interval reached.
@@ -169,12 +164,17 @@ impl Prober {
     }
 
     /// Probes without an answer since something was last proven.
-    fn missing(&self) -> usize {
+    pub(crate) fn missing(&self) -> usize {
         let waiting = self.unanswered.map_or(0, |first| {
             let since = self.outstanding.iter().filter(|(_, at)| *at >= first);
             since.count()
         });
         self.given_up + waiting
+    }
+
+    /// How many of those will not be answered any more.
+    pub(crate) fn given_up(&self) -> usize {
+        self.given_up
     }
 
     /// When the next probe is due; `proof` is when both directions were last proven.
@@ -453,7 +453,7 @@ mod tests {
     fn missing_answers_become_a_failure_the_sooner_the_more_speaks_for_it() {
         let ms = Duration::from_millis;
         let plain = watch();
-        assert!((ms(70)..=ms(80)).contains(&failure(&plain)));
+        assert!((ms(60)..=ms(75)).contains(&failure(&plain)));
         let silent = Watch {
             reason: Some(Reason::Silent),
             ..plain
@@ -483,8 +483,14 @@ mod tests {
             prober.handle_sent(millis, Instant::from_millis(1000 + millis));
         }
         let at = |witness| prober.failure_at(&watch, None, witness);
-        assert_eq!(at(Some(Instant::from_millis(999))), Some(Instant::from_millis(1750)));
-        assert_eq!(at(Some(Instant::from_millis(1001))), Some(Instant::from_millis(1035)));
+        assert_eq!(
+            at(Some(Instant::from_millis(999))),
+            Some(Instant::from_millis(1750))
+        );
+        assert_eq!(
+            at(Some(Instant::from_millis(1001))),
+            Some(Instant::from_millis(1035))
+        );
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Bond {
             }
         }
         match self.settings.base {
-            BasePolicy::None => none::plan(&views, &self.plan).paths().to_vec(),
+            BasePolicy::None => none::plan(&views, &self.decided).paths().to_vec(),
             BasePolicy::ActiveBackup => {
                 let method = self.settings.link_select;
                 let choice = active_backup::choose(&views, method, self.active, now);

@@ -205,7 +205,7 @@ impl AnswerTime {
     /// all at once.
     pub fn serious(&self) -> Option<Duration> {
         self.limit(0.5, 20_000.0)
-            .map(|limit| limit.max(Duration::from_millis(70)))
+            .map(|limit| limit.max(Duration::from_millis(60)))
     }
 }
 
@@ -315,11 +315,11 @@ mod tests {
         }
         assert!(time.overdue().is_some_and(|t| t <= ms(10)));
         assert_eq!(time.suspicious(), Some(ms(35)));
-        assert_eq!(time.serious(), Some(ms(70)));
+        assert_eq!(time.serious(), Some(ms(60)));
         for _ in 0..50 {
             time.add(ms(100));
         }
-        assert!(time.suspicious().is_some_and(|t| t >= ms(150)));
-        assert!(time.serious().is_some_and(|t| t >= ms(300)));
+        assert!(time.suspicious().is_some_and(|t| t >= ms(145)));
+        assert!(time.serious().is_some_and(|t| t >= ms(290)));
     }
 }

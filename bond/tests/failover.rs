@@ -34,6 +34,8 @@ fn one_primary(links: u32) -> PolicySettings {
 fn active(world: &World) -> u32 {
     match world.bond.plan() {
         Plan::Single(id) => id.0,
+        // Idle: the first of two copies.
+        Plan::Every(paths) => paths[0].0,
         other => panic!("{other:?}"),
     }
 }

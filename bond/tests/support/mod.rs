@@ -288,7 +288,7 @@ impl World {
                 }
                 match entry.remove() {
                     Arrival::Reply(id, token) => {
-                        self.bond.handle_received(id, 1, 28, self.now);
+                        self.bond.handle_heard(id, 28, self.now);
                         self.bond.handle_probe_reply(id, token, self.now);
                     }
                     Arrival::Data(id) => self.bond.handle_received(id, 1, 1000, self.now),

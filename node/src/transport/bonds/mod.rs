@@ -198,7 +198,12 @@ impl Transport {
             path.ledger.handle_received(packet.id, now);
         }
         if let Some(bond) = &mut bonded.bond {
-            bond.handle_received(path.id, 1, packet.payload.len() as u64, now);
+            let bytes = packet.payload.len() as u64;
+            if is_nontrivial(packet.verb) {
+                bond.handle_received(path.id, 1, bytes, now);
+            } else {
+                bond.handle_heard(path.id, bytes, now);
+            }
         }
         self.bonds.touched.insert(packet.source);
     }
@@ -369,7 +374,7 @@ impl Transport {
                 path.ledger.handle_received(id, now);
             }
             if let Some(bond) = &mut bonded.bond {
-                bond.handle_received(path.id, 1, 0, now);
+                bond.handle_heard(path.id, 0, now);
             }
             self.bonds.touched.insert(peer);
         }

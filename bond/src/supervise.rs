@@ -1,0 +1,168 @@
+//! Watching the paths of a bond together: what one path's silence means depends on what the others hear.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+use crate::bond::{Bond, Output};
+use crate::event::EventKind;
+use crate::failover::Phase;
+use crate::member::Member;
+use crate::path::PathId;
+use crate::watch::{News, Surroundings};
+
+/// Traffic this recent keeps probes frequent.
+const RECENT_TRAFFIC: Duration = Duration::from_secs(30);
+/// Packets per second, on all paths together, from which failures must be noticed at once.
+const BUSY: f64 = 40.0;
+/// Time between reports out of turn.
+const REPORT_GATE: Duration = Duration::from_millis(20);
+/// Who is looked after this much too late has missed more than the clock: what came in meanwhile may not have been read.
+const LATE: Duration = Duration::from_millis(20);
+/// So long nothing is held against any path then, and so often at most that is granted.
+const EXCUSE: Duration = Duration::from_millis(25);
+const EXCUSE_AGAIN: Duration = Duration::from_millis(300);
+/// Paths that are asked when another one is suspected.
+const WITNESSES: usize = 2;
+
+impl Bond {
+    pub(crate) fn has_traffic(&self, now: Instant) -> bool {
+        self.last_traffic
+            .is_some_and(|last| now <= last + RECENT_TRAFFIC)
+    }
+
+    pub(crate) fn surroundings(&self, now: Instant) -> Surroundings {
+        let mut heard = [None; 2];
+        for (id, member) in &self.members {
+            let Some(at) = member.life.last_received else {
+                continue;
+            };
+            if heard[0].is_none_or(|(_, latest)| at > latest) {
+                heard = [Some((*id, at)), heard[0]];
+            } else if heard[1].is_none_or(|(_, second)| at > second) {
+                heard[1] = Some((*id, at));
+            }
+        }
+        Surroundings {
+            strategy: self.settings.monitor,
+            is_stock: self.traits.is_stock,
+            has_traffic: self.has_traffic(now),
+            is_busy: self.sent_packets.at(now) >= BUSY,
+            excused_until: self.excused_until,
+            heard,
+        }
+    }
+
+    /// Notes if the bond is looked after too late.
+    pub(crate) fn excuse(&mut self, now: Instant) {
+        let again = self.excused_until.unwrap_or_default() + EXCUSE_AGAIN;
+        if now > self.due + LATE && now >= again {
+            self.excused_until = Some(now + EXCUSE);
+        }
+    }
+
+    /// Lets every path do what is due, except for probes.
+    pub(crate) fn supervise(
+        &mut self,
+        around: &Surroundings,
+        events: &mut Vec<EventKind>,
+        now: Instant,
+    ) {
+        self.find_alternatives();
+        let mut news: Vec<(PathId, News)> = Vec::new();
+        for (id, member) in &mut self.members {
+            news.push((*id, member.advance(around, &self.settings, events, now)));
+        }
+        for (id, _) in news.iter().filter(|(_, news)| news.failed) {
+            self.suspect_siblings(*id, now);
+        }
+        self.awaits_witness = news.iter().any(|(_, news)| news.wants_witness);
+        for (id, _) in news.iter().filter(|(_, news)| news.wants_witness) {
+            self.ask_witnesses(*id, now);
+        }
+        let tells = |(_, news): &(PathId, News)| news.fell_silent || news.failed;
+        if news.iter().any(tells) && !self.traits.is_stock {
+            self.request_report(now);
+        }
+        for member in self.members.values_mut() {
+            member.update_fitness(events, now);
+        }
+    }
+
+    fn find_alternatives(&mut self) {
+        let place = |member: &Member| {
+            (
+                member.info.interface.clone(),
+                member.info.remote.ip().to_canonical(),
+            )
+        };
+        let works =
+            |member: &&Member| member.life.phase == Phase::Up && member.rule.refused.is_none();
+        let places: Vec<_> = self.members.values().filter(works).map(place).collect();
+        for member in self.members.values_mut() {
+            let own = place(member);
+            member.has_alternative = places.iter().any(|other| *other != own);
+        }
+    }
+
+    /// What is true of a link's failed path is probably true of the others.
+    fn suspect_siblings(&mut self, failed: PathId, now: Instant) {
+        let Some(link) = self.members.get(&failed).map(|m| m.info.interface.clone()) else {
+            return;
+        };
+        for (_, member) in self
+            .members
+            .iter_mut()
+            .filter(|(id, member)| **id != failed && member.info.interface == link)
+        {
+            member.suspect(now);
+        }
+    }
+
+    /// Asks paths of other links that are likely to answer.
+    fn ask_witnesses(&mut self, suspect: PathId, now: Instant) {
+        let Some(suspect) = self.members.get(&suspect) else {
+            return;
+        };
+        let link = suspect.info.interface.clone();
+        let since = suspect.prober.unanswered().unwrap_or(now);
+        let mut others: Vec<&mut Member> = self
+            .members
+            .values_mut()
+            .filter(|member| member.info.interface != link && member.life.phase == Phase::Up)
+            .collect();
+        others.sort_by_key(|member| (member.rule.is_metered, member.fitness, member.info.id));
+        for member in others.into_iter().take(WITNESSES) {
+            // Whoever was heard since, or is being asked, will do.
+            let heard = member.life.last_received.is_some_and(|at| at >= since);
+            if !heard && member.prober.unanswered().is_none() {
+                member.prober.hurry(1);
+            }
+        }
+    }
+
+    /// The probes that are due.
+    pub(crate) fn ask(&mut self, now: Instant) {
+        let around = self.surroundings(now);
+        let mut probes = Vec::new();
+        for (id, member) in &mut self.members {
+            if member.ask(&around, now) {
+                probes.push(*id);
+            }
+        }
+        for path in probes {
+            self.request(Output::Probe(path));
+        }
+    }
+
+    /// Asks for a report to the peer, unless one has just been asked for.
+    fn request_report(&mut self, now: Instant) {
+        if self
+            .last_report
+            .is_none_or(|last| last + REPORT_GATE <= now)
+        {
+            self.last_report = Some(now);
+            self.request(Output::Report);
+        }
+    }
+}

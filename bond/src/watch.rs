@@ -1,0 +1,327 @@
+//! Watching one path: what proves that it works, what speaks against it, and when it is given up.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+use crate::bond::DeliveryReport;
+use crate::config::{MonitorStrategy, PolicySettings};
+use crate::event::EventKind;
+use crate::failover::{Cause, Phase, TRIAL};
+use crate::member::Member;
+use crate::path::PathId;
+use crate::probe::Watch;
+use crate::quality::ENOUGH_OUTCOMES;
+use crate::suspicion::{Reason, packets_to_miss};
+
+/// Packets that the peer does not report are missing if the first of them left this long ago, and nothing has come in there
+/// for as long.
+const UNREPORTED_FOR: Duration = Duration::from_millis(60);
+/// Reports this recent tell of failures as fast as probes would.
+const REPORTS_COUNT_FOR: Duration = Duration::from_millis(250);
+/// A path whose last proof is older than this is asked as it is put to use.
+const FRESH: Duration = Duration::from_millis(100);
+
+/// What a path's doings depend on besides itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) strategy: MonitorStrategy,
+    pub(crate) is_stock: bool,
+    pub(crate) has_traffic: bool,
+    /// The bond sends enough for failures to be noticed at once.
+    pub(crate) is_busy: bool,
+    /// We were late ourselves: no judgement before then.
+    pub(crate) excused_until: Option<Instant>,
+    /// The two paths that were heard last, and when.
+    pub(crate) heard: [Option<(PathId, Instant)>; 2],
+}
+
+impl Surroundings {
+    /// When something came in on another path than this.
+    fn witness(&self, path: PathId) -> Option<Instant> {
+        let others = self.heard.iter().flatten().find(|(id, _)| *id != path);
+        others.map(|(_, at)| *at)
+    }
+
+    fn is_excused(&self, now: Instant) -> bool {
+        self.excused_until.is_some_and(|until| now < until)
+    }
+}
+
+/// What became of a path.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct News {
+    /// It went down, and not because the operating system said so.
+    pub(crate) failed: bool,
+    /// Packets stopped coming in.
+    pub(crate) fell_silent: bool,
+    /// Answers are missing: others should be asked too, to tell a failure of the path from one of ours or the peer's.
+    pub(crate) wants_witness: bool,
+}
+
+impl Member {
+    /// Something that left at `sent` arrived; `answered` if an answer on this path says so. True if the path is up again.
+    pub(crate) fn prove(&mut self, sent: Instant, answered: bool, now: Instant) -> bool {
+        self.prober.handle_proof(sent);
+        self.suspicion.note_proof(sent, answered);
+        self.suspected = self.suspected.filter(|since| sent < *since);
+        let revived = self.life.prove(sent, now);
+        if revived {
+            self.prober.reset();
+            self.quality.set_up(true, now);
+            self.detection = None;
+        }
+        revived
+    }
+
+    /// A probe that left at `sent` was answered. True if the path is up again.
+    pub(crate) fn handle_answer(&mut self, sent: Instant, now: Instant) -> bool {
+        let round_trip = now.duration_since(sent);
+        self.answers.add(round_trip);
+        self.quality.add_round_trip(round_trip, now);
+        self.quality.add_outcomes(1, 0, now);
+        self.prove(sent, true, now)
+    }
+
+    /// A report of the peer's on what it received. True if the path is up again, or down.
+    pub(crate) fn handle_report(&mut self, report: &DeliveryReport, now: Instant) -> bool {
+        let mut changed = false;
+        if report.packets > 0 {
+            self.last_report = Some(now);
+            changed = self.prove(report.latest_sent, false, now);
+        }
+        changed | self.handle_unreported(report, now)
+    }
+
+    /// The peer may report that it did not get our latest packets. True if the path is down by that.
+    fn handle_unreported(&mut self, report: &DeliveryReport, now: Instant) -> bool {
+        let Some(oldest) = report.oldest_unreported else {
+            return false;
+        };
+        let is_refuted = self.life.last_proof.is_some_and(|proof| proof >= oldest);
+        let is_silent = report.packets == 0 || report.silence >= UNREPORTED_FOR;
+        let is_missing = report.unreported >= 3 && oldest + UNREPORTED_FOR <= now;
+        if !is_missing || !is_silent || is_refuted || self.life.phase != Phase::Up {
+            return false;
+        }
+        self.suspicion.doubt(Reason::Unreported, now);
+        let is_certain = report.unreported >= packets_to_miss(self.loss(now));
+        if self.has_alternative && is_certain && self.rule.down_delay.is_zero() {
+            return self.fail(Cause::OneWay, now);
+        }
+        self.prober.hurry(2);
+        false
+    }
+
+    /// The path is down. True if it was not.
+    pub(crate) fn fail(&mut self, cause: Cause, now: Instant) -> bool {
+        self.detection = self
+            .prober
+            .unanswered()
+            .or(self.suspicion.since())
+            .map(|since| now.duration_since(since));
+        let failed = self.life.fail(cause, now);
+        if failed {
+            self.prober.reset();
+            self.suspicion.clear();
+            self.suspected = None;
+            self.quality.set_up(false, now);
+        }
+        failed
+    }
+
+    /// A path of the same link failed at `now`: what is true of that may be true of this one.
+    pub(crate) fn suspect(&mut self, now: Instant) {
+        if self.life.phase == Phase::Up {
+            self.suspected = Some(now);
+            self.suspicion.doubt(Reason::Untried, now);
+            self.prober.hurry(2);
+        }
+    }
+
+    /// The path is put to use. Unless it has just proven that it works it is asked for that meanwhile.
+    pub(crate) fn engage(&mut self, now: Instant) {
+        let fresh = self.life.last_proof.is_some_and(|at| now < at + FRESH);
+        if self.life.phase == Phase::Up && !fresh {
+            self.suspicion.doubt(Reason::Untried, now);
+            self.prober.hurry(2);
+        }
+    }
+
+    /// Part of what we send that is lost, as far as that can be told.
+    fn loss(&self, now: Instant) -> f64 {
+        let (loss, outcomes) = self.quality.loss(now);
+        // The answers that are missing right now are what is to be judged, and no measure for it.
+        let missing = self.prober.given_up() as f64;
+        let outcomes = outcomes as f64;
+        if outcomes - missing >= ENOUGH_OUTCOMES as f64 {
+            ((loss * outcomes - missing) / (outcomes - missing)).max(0.0)
+        } else {
+            0.0
+        }
+    }
+
+    fn watch(&self, around: &Surroundings, now: Instant) -> Watch {
+        Watch {
+            strategy: around.strategy,
+            failover_interval: self.rule.failover_interval,
+            is_stock: around.is_stock,
+            is_down: self.life.phase == Phase::Down,
+            is_trial: self.life.phase == Phase::Trial
+                || (self.avoided.is_some() || self.is_punished) && around.has_traffic,
+            reason: self.suspicion.reason(),
+            has_alternative: self.has_alternative,
+            has_traffic: around.has_traffic,
+            is_busy: around.is_busy && self.standby.is_none(),
+            is_covered: self
+                .last_report
+                .is_some_and(|at| now < at + REPORTS_COUNT_FOR),
+            sent_rate: self.sent_rate.at(now),
+            loss: self.loss(now),
+            standby: self.standby,
+            answers: self.answers,
+        }
+    }
+
+    /// When both directions were last known to work.
+    fn proven(&self) -> Option<Instant> {
+        self.life.last_proof.min(self.life.last_received)
+    }
+
+    fn question_at(&self) -> Option<Instant> {
+        let heard = self.life.last_received.filter(|_| self.can_fail())?;
+        self.suspicion.question_at(heard, self.answers.mean())
+    }
+
+    fn doubt_at(&self) -> Option<Instant> {
+        let heard = self.life.last_received.filter(|_| self.can_fail())?;
+        self.suspicion.doubt_at(heard, self.answers.mean())
+    }
+
+    fn can_fail(&self) -> bool {
+        self.life.phase == Phase::Up && self.has_alternative
+    }
+
+    /// When missing answers become a failure.
+    fn failure_at(&self, watch: &Watch, around: &Surroundings) -> Option<Instant> {
+        if self.life.phase != Phase::Up {
+            return None;
+        }
+        if watch.strategy == MonitorStrategy::Passive {
+            let heard = self.life.last_received.max(Some(self.life.since))?;
+            let waited = self.rule.failover_interval + self.rule.down_delay;
+            // Traffic went out long after the last came in.
+            return (self.last_sent? > heard).then_some(heard + waited);
+        }
+        let witness = around.witness(self.info.id);
+        let at = self
+            .prober
+            .failure_at(watch, self.life.last_received, witness)?;
+        Some(at + self.rule.down_delay)
+    }
+
+    /// Does what is due. What is of note to the operator goes into `events`.
+    pub(crate) fn advance(
+        &mut self,
+        around: &Surroundings,
+        settings: &PolicySettings,
+        events: &mut Vec<EventKind>,
+        now: Instant,
+    ) -> News {
+        let mut news = News::default();
+        self.life
+            .punishment
+            .advance(self.life.phase == Phase::Up, now);
+        if !around.is_excused(now) && around.strategy != MonitorStrategy::Passive {
+            self.listen(around, &mut news, now);
+        }
+        let watch = self.watch(around, now);
+        let lost = self.prober.expire(&watch, now);
+        if lost > 0 && self.life.phase == Phase::Up {
+            self.quality.add_outcomes(0, lost, now);
+            self.life.punishment.add_losses(lost);
+        }
+        let failure = self.failure_at(&watch, around);
+        if !around.is_excused(now) && failure.is_some_and(|at| at <= now) {
+            let asked = self.prober.unanswered().unwrap_or(now);
+            let hears = self.life.last_received.is_some_and(|heard| heard > asked);
+            if hears {
+                events.push(EventKind::OneWayFailure { path: self.label() });
+            }
+            self.fail(if hears { Cause::OneWay } else { Cause::Silent }, now);
+            news.failed = true;
+        } else if self.life.phase == Phase::Trial && self.life.since + TRIAL <= now {
+            events.push(EventKind::TrialEnded {
+                path: self.label(),
+                proven: false,
+            });
+            self.fail(Cause::Unproven, now);
+        }
+        news.wants_witness |= self.life.phase == Phase::Up
+            && self.has_alternative
+            && self.prober.is_overdue(&watch, now);
+        self.judge(settings, events, now);
+        news
+    }
+
+    /// Notices silence where packets flowed.
+    fn listen(&mut self, around: &Surroundings, news: &mut News, now: Instant) {
+        let needed = self.watch(around, now).needed();
+        let needed = u8::try_from(needed).unwrap_or(u8::MAX);
+        if self.question_at().is_some_and(|at| at <= now) {
+            self.suspicion.note_asked();
+            // Where answers take long there is no time for one question after the other.
+            let is_far = self.answers.overdue() > Some(Duration::from_millis(30));
+            self.prober.hurry(if is_far { needed.min(2) } else { 1 });
+            news.wants_witness = true;
+        }
+        if self.doubt_at().is_some_and(|at| at <= now) {
+            self.suspicion.doubt(Reason::Silent, now);
+            let asked = u8::try_from(self.prober.missing()).unwrap_or(u8::MAX);
+            self.prober.hurry(needed.saturating_sub(asked));
+            news.fell_silent = true;
+            news.wants_witness = true;
+        }
+    }
+
+    /// True if a probe is to be sent now.
+    pub(crate) fn ask(&mut self, around: &Surroundings, now: Instant) -> bool {
+        let watch = self.watch(around, now);
+        let due = self.next_probe(&watch).is_some_and(|due| due <= now);
+        if due {
+            self.prober.handle_asked(&watch, now);
+        }
+        due
+    }
+
+    fn next_probe(&self, watch: &Watch) -> Option<Instant> {
+        let may_ask = self.life.link_up && self.rule.refused.is_none();
+        may_ask
+            .then(|| self.prober.next(watch, self.proven()))
+            .flatten()
+    }
+
+    /// When something becomes due without anything happening.
+    pub(crate) fn next(&self, around: &Surroundings, now: Instant) -> Instant {
+        let watch = self.watch(around, now);
+        let remaining = self.life.punishment.remaining();
+        let judgement = [
+            self.failure_at(&watch, around),
+            self.question_at(),
+            self.doubt_at(),
+        ];
+        let excused = around.excused_until.unwrap_or_default();
+        let judgement = judgement.into_iter().flatten().min();
+        [
+            judgement.map(|at| at.max(excused)),
+            self.next_probe(&watch),
+            (self.life.phase == Phase::Trial).then_some(self.life.since + TRIAL),
+            self.life.up_delay_end(self.rule.up_delay, now),
+            (self.life.phase == Phase::Up && !remaining.is_zero()).then_some(now + remaining),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .unwrap_or(now + Duration::from_secs(30))
+    }
+}

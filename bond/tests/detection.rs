@@ -1,0 +1,91 @@
+//! How long failures of a path that carries traffic take to be noticed, at a hundred phases each, on virtual time.
+
+mod support;
+
+use std::time::Duration;
+
+use bond::{BasePolicy, PolicySettings};
+use support::World;
+
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn policy(base: BasePolicy) -> PolicySettings {
+    PolicySettings::standard(base)
+}
+
+/// What `trials` of one failure took: the median and the 99th percentile.
+fn percentiles(mut times: Vec<Duration>) -> (Duration, Duration) {
+    times.sort();
+    let at = |part: f64| times[((times.len() - 1) as f64 * part) as usize];
+    (at(0.5), at(0.99))
+}
+
+/// Times from a failure to the plan without it, at a hundred phases of probes and packets.
+fn detection(
+    base: BasePolicy,
+    stock: bool,
+    rates: (u64, u64),
+    fail: impl Fn(&mut World, u32),
+) -> (Duration, Duration) {
+    let mut times = Vec::new();
+    for trial in 0..100 {
+        let mut world = World::new(policy(base), 3, stock);
+        (world.sending, world.receiving) = rates;
+        world.run(ms(2000 + trial * 37 % 1009));
+        let id = world.bond.plan().paths()[0].0;
+        fail(&mut world, id);
+        times.push(world.time_to_leave(id, ms(5000)).expect("it is left"));
+    }
+    let percentiles = percentiles(times);
+    println!("{base}, stock {stock}, {rates:?} packets/s: {percentiles:?}");
+    percentiles
+}
+
+const POLICIES: [BasePolicy; 4] = [
+    BasePolicy::ActiveBackup,
+    BasePolicy::BalanceRr,
+    BasePolicy::BalanceXor,
+    BasePolicy::BalanceAware,
+];
+
+#[test]
+fn row_1_black_hole_under_traffic() {
+    for base in POLICIES {
+        for rate in [50, 1000] {
+            let (median, high) = detection(base, false, (rate, rate), |w, id| w.cut(id));
+            assert!(median <= ms(100) && high <= ms(250), "{base} {rate}");
+            let (median, high) = detection(base, true, (rate, rate), |w, id| w.cut(id));
+            assert!(median <= ms(500) && high <= ms(700), "{base} {rate}");
+        }
+    }
+}
+
+#[test]
+fn row_2_black_hole_under_load_one_way() {
+    for base in POLICIES {
+        for rate in [50, 300] {
+            let (median, high) = detection(base, false, (rate, 0), |w, id| w.cut(id));
+            assert!(median <= ms(300) && high <= ms(500), "{base} {rate}");
+            let (median, high) = detection(base, true, (rate, 0), |w, id| w.cut(id));
+            assert!(median <= ms(600) && high <= ms(900), "{base} {rate}");
+        }
+    }
+}
+
+#[test]
+fn row_5_one_direction_fails() {
+    for base in POLICIES {
+        let there = |w: &mut World, id| w.wire(id).there = false;
+        let (median, high) = detection(base, false, (100, 100), there);
+        assert!(median <= ms(200) && high <= ms(350), "{base}");
+        let (_, high) = detection(base, true, (100, 100), there);
+        assert!(high <= ms(1000), "{base}");
+        let back = |w: &mut World, id| w.wire(id).back = false;
+        let (median, high) = detection(base, false, (100, 100), back);
+        assert!(median <= ms(200) && high <= ms(350), "{base}");
+        let (_, high) = detection(base, true, (100, 100), back);
+        assert!(high <= ms(1000), "{base}");
+    }
+}
