@@ -219,8 +219,8 @@ impl Member {
                 let since = *self.exceeds_since.get_or_insert(now);
                 let dwell = match excess.metric {
                     "loss" => LOSS_DWELL,
-                    _ => DWELL + self.rule.down_delay,
-                };
+                    _ => DWELL,
+                } + self.rule.down_delay;
                 if since + dwell <= now {
                     self.avoided = Some(now);
                     events.push(EventKind::QualityAvoid {
@@ -320,7 +320,7 @@ impl Member {
             Phase::Down => (Fitness::Unusable, self.life.cause.name()),
             Phase::Trial => (Fitness::Trial, "trial"),
             Phase::Up => {
-                if self.loses_since.is_some_and(|since| since + DWELL <= now) {
+                if self.loses_since.is_some_and(|since| since + DWELL + self.rule.down_delay <= now) {
                     (Fitness::Lossy, "lossy")
                 } else if !self.life.punishment.remaining().is_zero() {
                     (Fitness::Waiting, "punished")

@@ -69,7 +69,7 @@ impl<P: Copy> Plan<P> {
                 packets_per_path,
             } => {
                 let turn = match packets_per_path {
-                    0 => cursor.count.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32,
+                    0 => mix(cursor.count),
                     n => cursor.count / u64::from(*n),
                 };
                 cursor.count = cursor.count.wrapping_add(1);
@@ -170,6 +170,14 @@ impl<P: Copy> Plan<P> {
     }
 }
 
+/// As good as random: the finaliser of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+const fn mix(count: u64) -> u64 {
+    let mut mixed = count.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (mixed ^ mixed >> 31) >> 32
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -225,5 +233,13 @@ mod tests {
             used.iter().all(|count| (900..1100).contains(count)),
             "{used:?}"
         );
+        // Nobody can tell the next from the last few.
+        let runs: std::collections::BTreeSet<usize> = (0..3000)
+            .map(|_| plan.pick(0, &mut cursor))
+            .collect::<Vec<_>>()
+            .chunk_by(|a, b| a == b)
+            .map(<[_]>::len)
+            .collect();
+        assert!(runs.len() >= 5, "{runs:?}");
     }
 }

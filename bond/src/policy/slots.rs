@@ -307,8 +307,14 @@ impl SlotTable {
         let (mut moved, mut carrying) = (0, 0);
         let has_ended =
             |table: &Self, slot| table.load.as_ref().is_some_and(|load| load.has_ended(slot));
-        // First the slots that the gaining path would win among all, then any.
-        for (only_ended, only_won) in [(true, true), (true, false), (false, true), (false, false)] {
+        // First the slots that the gaining path would win among all, then any. Where load is not balanced, a path must not
+        // fill up with silent slots: then those with flows would never come to it.
+        let passes: &[(bool, bool)] = match mobility.balance.places() {
+            true => &[(true, true), (true, false), (false, true), (false, false)],
+            false if waited <= 2 * IMPATIENCE => &[(true, true), (false, true)],
+            false => &[(true, true), (false, true), (true, false), (false, false)],
+        };
+        for &(only_ended, only_won) in passes {
             for slot in 0..SLOTS {
                 let from = usize::from(owners[slot]);
                 let ended = has_ended(self, slot);
