@@ -11,6 +11,10 @@ use protocol::{Address, Instant, NetworkId, SecretIdentity, Verb, WallClock};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+mod wire;
+
+pub use wire::{Traffic, Wire};
+
 use crate::Node;
 use crate::io::{
     Command, ControllerRequest, Event, Input, Link, LinkId, Output, PathKey, PortChange,
@@ -117,6 +121,7 @@ pub struct Net {
     in_flight: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sequence: u64,
     blocked: BTreeSet<(IpAddr, IpAddr)>,
+    wires: BTreeMap<(IpAddr, IpAddr), Wire>,
     next_link: u32,
 }
 
@@ -131,6 +136,7 @@ impl Net {
             in_flight: BTreeMap::new(),
             sequence: 0,
             blocked: BTreeSet::new(),
+            wires: BTreeMap::new(),
             next_link: 1,
         }
     }
@@ -234,6 +240,15 @@ impl Net {
         self.blocked.remove(&(b, a));
     }
 
+    /// The way from one address to another, which from now on has properties of its own; at first those of
+    /// [`Net::conditions`].
+    pub fn wire(&mut self, from: IpAddr, to: IpAddr) -> &mut Wire {
+        let conditions = self.conditions;
+        self.wires
+            .entry((from, to))
+            .or_insert_with(|| Wire::new(conditions))
+    }
+
     /// Gives a node a command now.
     pub fn command(&mut self, index: usize, command: Command) {
         self.handle(index, Input::Command(command));
@@ -305,18 +320,27 @@ impl Net {
         if self.blocked.contains(&(from.ip(), to.ip())) {
             return;
         }
-        let copies = if self.chance(self.conditions.duplicate_per_mille) {
+        let key = (from.ip(), to.ip());
+        let conditions = self
+            .wires
+            .get(&key)
+            .map_or(self.conditions, |wire| wire.conditions);
+        let copies = if self.chance(conditions.duplicate_per_mille) {
             2
         } else {
             1
         };
         for _ in 0..copies {
-            if self.chance(self.conditions.loss_per_mille) {
+            let is_lost = self.chance(conditions.loss_per_mille);
+            let jitter = u64::try_from(conditions.jitter.as_micros()).unwrap_or(0);
+            let extra = Duration::from_micros(self.rng.next_u64() % (jitter + 1));
+            let at = match self.wires.get_mut(&key) {
+                Some(wire) => wire.carry(self.now, bytes, extra, is_lost),
+                None => (!is_lost).then_some(self.now + conditions.delay + extra),
+            };
+            let Some(at) = at else {
                 continue;
-            }
-            let jitter = u64::try_from(self.conditions.jitter.as_micros()).unwrap_or(0);
-            let extra = self.rng.next_u64() % (jitter + 1);
-            let at = self.now + self.conditions.delay + Duration::from_micros(extra);
+            };
             self.sequence += 1;
             self.in_flight
                 .insert((at, self.sequence), (from, to, bytes.to_vec()));
