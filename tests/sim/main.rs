@@ -1,5 +1,10 @@
 //! Simulated networks on virtual time. Every run prints its seed; `HAWSER_SIM_SEED=<seed>` repeats it exactly.
 
+mod adversity;
+mod findings;
+mod flows;
+mod multipath;
+mod settings;
 mod world;
 
 use std::time::Duration;

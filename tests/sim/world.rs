@@ -35,7 +35,7 @@ pub(crate) struct Members {
 
 /// Each node sits behind a prefix of its own, as on the Internet: roots validate one new identity per prefix and two
 /// seconds (protocol specification 7.2).
-fn underlay(index: usize) -> SocketAddr {
+pub(crate) fn underlay(index: usize) -> SocketAddr {
     let [.., high, low] = (index as u32).to_be_bytes();
     SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, high, low, 1)), 9993)
 }
@@ -43,13 +43,23 @@ fn underlay(index: usize) -> SocketAddr {
 impl Members {
     /// A root, a controller, `members` members that are authorised, and one that is not. All want to join.
     pub(crate) fn new(seed: u64, members: usize, conditions: Conditions) -> Self {
+        Self::at(seed, members, conditions, |index| vec![underlay(index)])
+    }
+
+    /// The same; each node has the `endpoints` of its index.
+    pub(crate) fn at(
+        seed: u64,
+        members: usize,
+        conditions: Conditions,
+        endpoints: impl Fn(usize) -> Vec<SocketAddr>,
+    ) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let root = SecretIdentity::generate(&mut random);
-        let planet = World::of_root(WorldKind::Planet, 1, 1, &root, vec![underlay(ROOT)]);
+        let planet = World::of_root(WorldKind::Planet, 1, 1, &root, endpoints(ROOT));
         let mut net = Net::new(seed, conditions);
-        net.add(root, &planet, &[underlay(ROOT)]);
+        net.add(root, &planet, &endpoints(ROOT));
         let holder = SecretIdentity::generate(&mut random);
-        net.add(holder.clone(), &planet, &[underlay(CONTROLLER)]);
+        net.add(holder.clone(), &planet, &endpoints(CONTROLLER));
         let config = Config {
             has_controller: true,
             ..Config::default()
@@ -61,7 +71,7 @@ impl Members {
         for index in 2..2 + members + 1 {
             let identity = SecretIdentity::generate(&mut random);
             let address = identity.address().to_string();
-            net.add(identity, &planet, &[underlay(index)]);
+            net.add(identity, &planet, &endpoints(index));
             net.command(
                 index,
                 Command::Join {
@@ -108,9 +118,14 @@ impl Members {
         let end = self.net.now() + duration;
         while self.net.now() < end {
             self.net.run_for(STEP);
-            self.serve_requests();
-            self.apply_addresses();
+            self.attend();
         }
+    }
+
+    /// What the world outside the nodes does now and then: the controller answers, devices take addresses.
+    pub(crate) fn attend(&mut self) {
+        self.serve_requests();
+        self.apply_addresses();
     }
 
     /// Runs until `done` holds; false if it does not within `limit`.

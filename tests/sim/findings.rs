@@ -1,0 +1,530 @@
+//! Twelve defects that multipath of 1.14.1 was measured to have, and proof by traffic that they are not here. Two members have
+//! several links between them; what counts is which link carries which packet, and what arrives.
+//!
+//! | test | with 1.14.1 | here |
+//! |---|---|---|
+//! | 01 | balance-aware without capacities sends every flow through the root | equal shares of the direct links, nothing through the root |
+//! | 02 | balance-xor keeps all flows of a Linux client (even ports) on one of two links | both carry, at every base of ports |
+//! | 03 | nothing is measured: a link cut from 50 to 5 Mbit/s keeps its flows | its flows move, and nine tenths of what is offered arrive |
+//! | 04 | a failure of one direction is never noticed | left within a second, whichever direction |
+//! | 05 | `failoverTo` and `always` are without effect | the order is kept, and the primary link comes back |
+//! | 06 | ten keys are without effect | each changes what is on the wires |
+//! | 07 | a mistake kills the daemon | it is named, and traffic goes on as before (through the daemon: `netns`, `bonding_mistake_*`) |
+//! | 08 | standard names in `peerSpecificBonds` are ignored | they count, as do own names, objects and `none` |
+//! | 09 | a bond whose peer has none dies after 15 s | it lives, and who is bonded by the peer alone answers |
+//! | 10 | an interface that was taken away and put back stays out | it carries again within seconds (through the daemon: `netns`) |
+//! | 11 | every port is a link of its own | links are interfaces, and shares follow these |
+//! | 12 | black holes, rotation and throughput work | they do here, as well or better |
+//!
+//! Each is shown with a far side of our kind, and, where the far side matters, with one that does nothing that an unmodified
+//! node does not do.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bond::config::BondSettings;
+use bond::{BasePolicy, EventKind};
+use node::io::{Command, Link, LinkId};
+use protocol::packet::PacketView;
+use protocol::{Suite, Verb};
+use serde_json::{Value, json};
+
+use crate::flows::{DATAGRAM_LENGTH, Flow, linux_flows};
+use crate::multipath::{A, B, KINDS, Multipath, bonding, ms, policy, seconds};
+use crate::settings;
+use crate::world::{ROOT, underlay};
+
+/// Datagrams with a flow's packet that went to the root.
+fn through_the_root(net: &Multipath) -> usize {
+    let sent = net.world.net.nodes[A].sent.iter();
+    sent.filter(|sent| sent.to == underlay(ROOT) && sent.bytes.len() == DATAGRAM_LENGTH)
+        .count()
+}
+
+fn is_qos_measurement(datagram: &[u8]) -> bool {
+    // Readable, as it is authenticated and not encrypted.
+    PacketView::new(datagram).is_some_and(|view| {
+        view.suite() == Some(Suite::Poly1305) && view.verb() == Some(Verb::QosMeasurement)
+    })
+}
+
+#[test]
+fn finding_01_balance_aware_without_capacities_uses_the_direct_links() {
+    for kind in KINDS {
+        let mut net =
+            Multipath::of_kind(kind, 1, 3, [policy("balance-aware", json!({})), json!({})]);
+        net.settle(A);
+        net.reset();
+        // 1440 packets, half of them of UDP flows, half of TCP flows.
+        let mut flows = linux_flows(60);
+        flows
+            .iter_mut()
+            .step_by(2)
+            .for_each(|flow| flow.is_tcp = false);
+        net.load(A, &flows, ms(100));
+        net.run(ms(2350));
+        net.end_loads();
+        net.run(seconds(1));
+        let packets = net.packets(A);
+        assert_eq!(packets.iter().sum::<u64>(), 1440, "{packets:?}");
+        assert!(packets.iter().all(|count| *count >= 288), "{packets:?}");
+        assert_eq!(through_the_root(&net), 0);
+        assert_eq!(net.received[&B].packets(), 1440);
+        assert_eq!(net.received[&B].overtaken(), 0);
+    }
+}
+
+#[test]
+fn finding_02_balance_xor_spreads_a_linux_client_over_two_links() {
+    for kind in KINDS {
+        let mut net = Multipath::of_kind(kind, 2, 2, [policy("balance-xor", json!({})), json!({})]);
+        net.settle(A);
+        let (mut most, rounds) = (0, 24);
+        for round in 0..rounds {
+            net.reset();
+            let base = 32_768 + 1000 * round;
+            // Eight connections and that of the control.
+            let flows: Vec<Flow> = (0..9).map(|n| Flow::from_port(base + 2 * n)).collect();
+            net.load(A, &flows, ms(10));
+            net.run(ms(95));
+            net.end_loads();
+            net.run(ms(100));
+            let packets = net.packets(A);
+            assert_eq!(packets.iter().sum::<u64>(), 90, "{packets:?}");
+            assert!(
+                packets.iter().all(|count| *count > 0),
+                "{base}: {packets:?}"
+            );
+            most += packets.iter().max().copied().unwrap_or(0);
+        }
+        // Nine flows thrown on two links put 5.7 on the fuller one in the mean.
+        let mean = most as f64 / 10.0 / f64::from(rounds);
+        assert!(mean < 6.5, "{mean}");
+    }
+}
+
+#[test]
+fn finding_03_flows_leave_a_link_that_became_slow() {
+    let mut net = Multipath::new(3, 2, [policy("balance-aware", json!({})), json!({})]);
+    let rate = |net: &mut Multipath, link, megabits: u64| {
+        net.both(link, |wire| wire.rate = Some(megabits * 1_000_000));
+    };
+    rate(&mut net, 1, 50);
+    rate(&mut net, 2, 50);
+    net.settle(A);
+    // 13 flows that offer 21 Mbit/s.
+    let flows = linux_flows(13);
+    net.load(A, &flows, Duration::from_micros(3333));
+    net.load(B, &linux_flows(2), ms(20));
+    net.run(seconds(5));
+    assert!(net.packets(A).iter().all(|count| *count > 0));
+    rate(&mut net, 2, 5);
+    net.run(seconds(20));
+    net.reset();
+    net.run(seconds(10));
+    let arrived = net.received[&B].packets();
+    let sent: u64 = net.packets(A).iter().sum();
+    assert!(sent >= 38_000, "{sent}");
+    assert!(
+        arrived as f64 >= 0.9 * sent as f64,
+        "{arrived} of {sent}: {:#?}",
+        net.bond(A)
+    );
+}
+
+#[test]
+fn finding_04_a_failure_of_one_direction_is_left() {
+    for kind in KINDS {
+        for (from, to) in [(A, B), (B, A)] {
+            let both = || policy("active-backup", json!({"failoverInterval": 500}));
+            let mut net = Multipath::of_kind(kind, 4, 2, [both(), both()]);
+            net.settle(A);
+            net.settle(B);
+            let flow = linux_flows(1);
+            net.load(A, &flow, ms(10));
+            net.load(B, &flow, ms(10));
+            net.run(seconds(3));
+            let before = [net.active(A), net.active(B)];
+            net.reset();
+            // What `from` sends on the link that it uses is lost; the other direction works.
+            let link = net.active(from);
+            net.wire(from, to, link).is_dead = true;
+            net.run(seconds(11));
+            assert_ne!(net.active(from), link, "{before:?}");
+            let gap = net.received[&to].gap();
+            assert!(gap <= ms(1000), "{gap:?}");
+            let lost = net.wire(from, to, link).traffic.lengths[&DATAGRAM_LENGTH];
+            assert!(lost <= 100, "{lost}");
+            let told = net.events(from);
+            let told = told
+                .iter()
+                .any(|event| matches!(event, EventKind::OneWayFailure { .. }));
+            // Silent in both directions looks alike for whoever hears nothing on the link in any case.
+            assert!(told || before[0] != before[1], "{before:?}");
+        }
+    }
+}
+
+#[test]
+fn finding_05_the_order_of_failover_counts_and_the_primary_link_comes_back() {
+    for kind in KINDS {
+        let parameters = json!({"failoverInterval": 500, "linkSelectMethod": "always", "links": {
+        "sim0": {"mode": "primary", "failoverTo": "sim2"},
+        "sim1": {"mode": "spare"},
+        "sim2": {"mode": "spare", "failoverTo": "sim1"}}});
+        let mut net =
+            Multipath::of_kind(kind, 5, 3, [policy("active-backup", parameters), json!({})]);
+        net.load(A, &linux_flows(1), ms(10));
+        net.load(B, &linux_flows(1), ms(10));
+        net.settle(A);
+        net.run(seconds(3));
+        assert_eq!(net.active(A), 1);
+        // sim1 was found before sim2, and is not next.
+        net.cut(1);
+        net.run(seconds(5));
+        assert_eq!(net.active(A), 3);
+        net.cut(3);
+        net.run(seconds(5));
+        assert_eq!(net.active(A), 2);
+        net.reset();
+        net.mend(1);
+        let back = net.run_until(seconds(10), |net| net.active(A) == 1);
+        assert!(back.is_some_and(|took| took <= seconds(2)), "{back:?}");
+        // Nothing is lost by going back.
+        net.run(seconds(2));
+        let gap = net.received[&B].gap();
+        assert!(gap <= ms(60), "{gap:?}");
+        assert_eq!(
+            net.packets(A).iter().sum::<u64>() - net.received[&B].packets(),
+            0
+        );
+    }
+}
+
+#[test]
+fn finding_06_ten_keys_that_had_no_effect_have_one() {
+    settings::traffic::a3_packets_per_link();
+    settings::links::a3_enabled();
+    settings::timing::a3_monitor_strategy();
+    settings::traffic::a3_dedup();
+    settings::shares::a3_alloc();
+    settings::traffic::a3_balance_policy();
+    settings::traffic::a3_rebalance_strategy();
+    settings::shares::a3_speed();
+    settings::quality::a3_quality();
+    settings::quality::a3_link_select_method();
+}
+
+#[test]
+fn finding_07_mistakes_are_named_and_traffic_goes_on() {
+    let mut net = Multipath::new(7, 2, [policy("balance-xor", json!({})), json!({})]);
+    net.settle(A);
+    net.load(A, &linux_flows(16), ms(20));
+    net.reset();
+    let peer = net.world.net.nodes[B].address().to_string();
+    for (fragment, place) in mistakes(&peer) {
+        let (parsed, problems) = BondSettings::parse(&fragment);
+        let named = problems
+            .iter()
+            .find(|problem| problem.path.starts_with(place));
+        assert!(
+            named.is_some_and(|problem| !problem.reason.is_empty()),
+            "{fragment}: {problems:?}"
+        );
+        // Even what is left of it once the wrong parts are taken away does a running node no harm.
+        net.world.net.command(A, Command::SetBonding(parsed.into()));
+        net.run(ms(300));
+        // As the daemon does: the last good settings stay.
+        net.world
+            .net
+            .command(A, bonding(&policy("balance-xor", json!({}))));
+        net.run(ms(300));
+        let bond = net.bond(A).expect("a bond");
+        assert_eq!(bond.base, BasePolicy::BalanceXor);
+    }
+    net.end_loads();
+    net.run(seconds(1));
+    let sent: u64 = net.packets(A).iter().sum();
+    assert!(sent > 5000);
+    assert_eq!(net.received[&B].packets(), sent);
+}
+
+/// What was tried with 1.14.1, and more; with the place of the complaint.
+fn mistakes(peer: &str) -> Vec<(Value, &'static str)> {
+    vec![
+        (
+            json!({"peerSpecificBonds": {"zzz": "x"}}),
+            "settings.peerSpecificBonds.zzz",
+        ),
+        (
+            json!({"peerSpecificBonds": {peer: 5}}),
+            "settings.peerSpecificBonds.",
+        ),
+        (
+            json!({"policies": {"p": {"basePolicy": "balance-rr", "links": [5]}}}),
+            "settings.policies.p.links[0]",
+        ),
+        (json!({"policies": {"p": "x"}}), "settings.policies.p"),
+        (json!({"policies": []}), "settings.policies"),
+        (
+            json!({"defaultBondingPolicy": 7}),
+            "settings.defaultBondingPolicy",
+        ),
+        (
+            json!({"balance-rr": {"failoverInterval": -5, "upDelay": -7, "packetsPerLink": -3}}),
+            "settings.balance-rr.failoverInterval",
+        ),
+        (
+            json!({"balance-rr": {"linkQuality": {"lat_weight": 0.75, "pdv_weight": 0.75}}}),
+            "settings.balance-rr.linkQuality.lat_weight",
+        ),
+        (
+            json!({"defaultBondingPolicy": "foo"}),
+            "settings.defaultBondingPolicy",
+        ),
+        (
+            json!({"defaultBondingPolicy": "foo", "policies": {"q": {"basePolicy": "balance-rr"}}}),
+            "settings.defaultBondingPolicy",
+        ),
+        (
+            json!({"policies": {"x": {}}}),
+            "settings.policies.x.basePolicy",
+        ),
+        (
+            json!({"policies": {"x": {"basePolicy": "y"}}}),
+            "settings.policies.x.basePolicy",
+        ),
+        (
+            json!({"balance-rr": {"links": {"sim0": {"ipvPref": 5}}}}),
+            "settings.balance-rr.links.sim0.ipvPref",
+        ),
+        (
+            json!({"balance-rr": {"links": {"sim0": {"failoverTo": "sim0"}}}}),
+            "settings.balance-rr.links.sim0.failoverTo",
+        ),
+    ]
+}
+
+#[test]
+fn finding_08_peer_specific_bonds_may_have_standard_names() {
+    settings::policies::a3_peer_specific_bonds();
+}
+
+#[test]
+fn finding_09_a_bond_whose_peer_has_none_lives() {
+    for kind in KINDS {
+        for base in ["balance-rr", "balance-xor", "balance-aware"] {
+            let mut net = Multipath::of_kind(kind, 9, 3, [policy(base, json!({})), json!({})]);
+            for link in 1..=3 {
+                net.wire(B, A, link).filter = Some(is_qos_measurement);
+            }
+            net.load(A, &linux_flows(24), ms(100));
+            net.load(B, &linux_flows(24), ms(100));
+            // Four times the trial of 1.14.1, after which it had no link left.
+            net.run(seconds(60));
+            net.reset();
+            net.run(seconds(5));
+            let bond = net.bond(A).expect("a bond");
+            assert_eq!((bond.alive_links, bond.total_links), (3, 3), "{base}");
+            let packets = net.packets(A);
+            assert!(
+                packets.iter().all(|count| *count >= 200),
+                "{base}: {packets:?}"
+            );
+        }
+        // Who is bonded by the peer alone measures for it. A peer of another kind would know by nothing else.
+        let mut net = Multipath::of_kind(kind, 9, 3, [json!({}), policy("balance-xor", json!({}))]);
+        net.load(A, &linux_flows(24), ms(50));
+        net.load(B, &linux_flows(24), ms(50));
+        net.run(seconds(20));
+        let arrived = net.world.net.nodes[B].received(Verb::QosMeasurement);
+        assert!(
+            net.sent(A, Verb::QosMeasurement) >= 6 && arrived >= 6,
+            "{arrived}"
+        );
+        assert!(net.bond(A).is_none());
+    }
+}
+
+#[test]
+fn finding_10_an_interface_taken_away_and_put_back_carries_again() {
+    for kind in KINDS {
+        for base in ["active-backup", "balance-xor"] {
+            let mut net = Multipath::of_kind(kind, 10, 3, [policy(base, json!({})), json!({})]);
+            net.settle(A);
+            net.load(A, &linux_flows(32), ms(20));
+            net.load(B, &linux_flows(32), ms(20));
+            net.run(seconds(2));
+            let all = net.world.net.nodes[A].links.clone();
+            let pulled = net.planned(A)[0];
+            let set = |net: &mut Multipath, links: Vec<Link>| {
+                net.world.net.nodes[A].links.clone_from(&links);
+                net.world.net.command(A, Command::SetLinks(links));
+            };
+            let mut rest = all.clone();
+            rest.remove(usize::from(pulled) - 1);
+            set(&mut net, rest);
+            net.run(seconds(10));
+            // The same address on the same interface, and a socket of its own.
+            let mut again = all;
+            again[usize::from(pulled) - 1].id = LinkId(1000);
+            set(&mut net, again);
+            let full = net.run_until(seconds(30), |net| {
+                net.bond(A).is_some_and(|bond| bond.alive_links == 3)
+            });
+            assert!(
+                full.is_some_and(|took| took <= seconds(6)),
+                "{base}: {full:?}"
+            );
+            if base == "active-backup" {
+                // And it is good enough to be alone.
+                for link in (1..=3).filter(|link| *link != pulled) {
+                    net.cut(link);
+                }
+                let moved = net.run_until(seconds(10), |net| net.active(A) == pulled);
+                assert!(moved.is_some_and(|took| took <= seconds(3)), "{moved:?}");
+            } else {
+                let full = net.run_until(seconds(30), |net| {
+                    (net.part(A, pulled) - 1.0 / 3.0).abs() < 0.02
+                });
+                assert!(full.is_some(), "{:?}", net.part(A, pulled));
+            }
+        }
+    }
+}
+
+#[test]
+fn finding_11_links_are_interfaces_however_many_ports_they_have() {
+    for kind in KINDS {
+        let mut net = Multipath::of_kind(kind, 11, 3, [json!({}), json!({})]);
+        // Each node has a second port, on two of its three interfaces.
+        let mut next = 2000;
+        for node in [A, B] {
+            let mut links = net.world.net.nodes[node].links.clone();
+            for link in links.clone().into_iter().take(2) {
+                let mut local = link.local;
+                local.set_port(29_993);
+                next += 1;
+                links.push(Link {
+                    id: LinkId(next),
+                    local,
+                    interface: link.interface,
+                    hardware_address: link.hardware_address,
+                });
+            }
+            net.world.net.nodes[node].links.clone_from(&links);
+            net.world.net.command(node, Command::SetLinks(links));
+        }
+        let settings = policy("balance-xor", json!({}));
+        net.world.net.command(A, bonding(&settings));
+        net.world.net.command(B, bonding(&settings));
+        for (node, peer) in [(A, B), (B, A)] {
+            let peer = &net.world.net.nodes[peer];
+            let peer = Command::LoadPeer {
+                identity: peer.identity.public().clone(),
+                endpoints: peer.links.iter().map(|link| link.local).collect(),
+            };
+            net.world.net.command(node, peer);
+        }
+        let flows: Vec<Flow> = linux_flows(120);
+        net.load(A, &flows, ms(50));
+        net.load(B, &flows, ms(50));
+        net.run(seconds(10));
+        net.reset();
+        net.run(seconds(3));
+        let bond = net.bond(A).expect("a bond");
+        assert_eq!((bond.alive_links, bond.total_links), (3, 3));
+        assert!(bond.paths.len() >= 5, "{:#?}", bond.paths);
+        let used: BTreeSet<_> = bond
+            .paths
+            .iter()
+            .filter(|path| path.bonded)
+            .map(|path| &path.interface)
+            .collect();
+        assert_eq!(used.len(), 3);
+        // A third each, not four twelfths for some and one for others.
+        let packets = net.packets(A);
+        let sum: u64 = packets.iter().sum();
+        for count in &packets {
+            let part = *count as f64 / sum as f64;
+            assert!((0.2..0.47).contains(&part), "{packets:?}");
+        }
+    }
+}
+
+#[test]
+fn finding_12_what_worked_works() {
+    for kind in KINDS {
+        // A black hole under active-backup: 468 to 472 ms at 500 ms, 3.4 to 3.8 s by default.
+        for (interval, limit) in [(json!({"failoverInterval": 500}), 700), (json!({}), 1000)] {
+            let mut net = Multipath::of_kind(
+                kind,
+                12,
+                2,
+                [
+                    policy("active-backup", interval.clone()),
+                    policy("active-backup", interval),
+                ],
+            );
+            net.settle(A);
+            net.settle(B);
+            net.load(A, &linux_flows(1), ms(10));
+            net.load(B, &linux_flows(1), ms(10));
+            net.run(seconds(3));
+            net.reset();
+            let link = net.active(A);
+            net.cut(link);
+            net.run(seconds(5));
+            for node in [A, B] {
+                let gap = net.received[&node].gap();
+                assert!(gap <= ms(limit), "{gap:?}");
+            }
+        }
+        // One of three links of balance-rr: 185 of 1000 packets per second were lost, and no silence was longer than 66 ms.
+        let mut net = Multipath::of_kind(
+            kind,
+            12,
+            3,
+            [
+                policy("balance-rr", json!({"failoverInterval": 500})),
+                json!({}),
+            ],
+        );
+        net.settle(A);
+        net.load(A, &linux_flows(1), ms(1));
+        net.run(seconds(2));
+        net.reset();
+        net.cut(2);
+        net.run(seconds(5));
+        net.end_loads();
+        net.run(seconds(1));
+        let sent: u64 = net.packets(A).iter().sum();
+        let lost = sent - net.received[&B].packets();
+        assert!(lost <= 250, "{lost}");
+        let gap = net.received[&B].gap();
+        assert!(gap <= ms(66), "{gap:?}");
+        // Twelve connections over three links of one rate: nearly all of it.
+        for base in ["balance-xor", "balance-aware"] {
+            let mut net = Multipath::of_kind(kind, 12, 3, [policy(base, json!({})), json!({})]);
+            for link in 1..=3 {
+                net.both(link, |wire| wire.rate = Some(10_000_000));
+            }
+            net.settle(A);
+            // 120 flows that offer 0.9 of the rate of all.
+            net.load(A, &linux_flows(120), ms(24));
+            net.load(B, &linux_flows(3), ms(20));
+            net.run(seconds(10));
+            net.reset();
+            net.run(seconds(5));
+            let least = if base == "balance-xor" { 0.9 } else { 0.95 };
+            let (sent, arrived) = (
+                net.packets(A).iter().sum::<u64>(),
+                net.received[&B].packets(),
+            );
+            assert!(
+                arrived as f64 >= least * sent as f64,
+                "{base}: {arrived} of {sent}"
+            );
+        }
+    }
+}

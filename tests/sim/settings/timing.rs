@@ -1,0 +1,214 @@
+//! How soon links are left and taken back, and how often they are asked.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{keyed, linked, parsed, takes_integers, takes_names, warnings};
+use crate::flows::linux_flows;
+use crate::multipath::{A, B, Kind, Multipath, ms, policy, seconds};
+
+/// How long an idle bond keeps a link that went silent, if it is asked all the time.
+fn time_to_leave(parameters: Value, kind: Kind) -> Duration {
+    let mut parameters = parameters;
+    parameters["monitorStrategy"] = json!("active");
+    let mut net = Multipath::of_kind(kind, 31, 2, [policy("balance-rr", parameters), json!({})]);
+    net.settle(A);
+    net.run(seconds(3));
+    net.cut(1);
+    let took = net.run_until(seconds(200), |net| net.planned(A) == [2]);
+    took.expect("it is left")
+}
+
+#[test]
+fn a3_failover_interval() {
+    let place = "settings.balance-rr.failoverInterval";
+    takes_integers(place, 50, 65_535, |value| keyed("failoverInterval", value));
+    assert_eq!(parsed(&json!({})).failover_interval, seconds(1));
+    let warning =
+        format!("{place}: is below 250 ms: a moment of congestion may pass for a failure");
+    assert_eq!(warnings(&keyed("failoverInterval", json!(249))), [warning]);
+    assert_eq!(warnings(&keyed("failoverInterval", json!(250))), [""; 0]);
+    for (interval, least, most) in [
+        (500, 200, 720),
+        (2000, 1400, 2060),
+        (8000, 5900, 8060),
+        (65_535, 49_000, 65_600),
+    ] {
+        let took = time_to_leave(json!({"failoverInterval": interval}), Kind::Plain);
+        assert!(
+            (ms(least)..=ms(most)).contains(&took),
+            "{interval}: {took:?}"
+        );
+    }
+    // The least is in effect for peers that answer so often, and half a second for others.
+    let took = time_to_leave(json!({"failoverInterval": 50}), Kind::Plain);
+    assert!(took <= ms(720), "{took:?}");
+    let took = time_to_leave(json!({"failoverInterval": 50}), Kind::Ours);
+    assert!(took <= ms(150), "{took:?}");
+}
+
+#[test]
+fn a3_link_failover_interval() {
+    takes_integers(
+        "settings.balance-rr.links.sim0.failoverInterval",
+        50,
+        65_535,
+        |value| linked("failoverInterval", value),
+    );
+    let links = |interval: u32| {
+        json!({"failoverInterval": 4000, "links": {
+            "sim0": {"mode": "primary", "failoverInterval": interval}, "sim1": {"mode": "primary"}}})
+    };
+    let took = time_to_leave(links(500), Kind::Plain);
+    assert!((ms(200)..=ms(720)).contains(&took), "{took:?}");
+    let took = time_to_leave(links(10_000), Kind::Plain);
+    assert!((ms(7400)..=ms(10_060)).contains(&took), "{took:?}");
+}
+
+/// How long the primary link waits after it came back.
+fn time_to_return(parameters: Value) -> Duration {
+    let mut parameters = parameters;
+    for (key, value) in [
+        ("failoverInterval", json!(500)),
+        ("linkSelectMethod", json!("always")),
+    ] {
+        parameters[key] = value;
+    }
+    let link = &mut parameters["links"]["sim0"];
+    link["mode"] = json!("primary");
+    parameters["links"]["sim1"] = json!({});
+    let mut net = Multipath::new(32, 2, [policy("active-backup", parameters), json!({})]);
+    net.settle(A);
+    net.load(A, &linux_flows(1), ms(20));
+    net.load(B, &linux_flows(1), ms(20));
+    net.run(seconds(2));
+    assert_eq!(net.active(A), 1);
+    net.cut(1);
+    net.run(seconds(3));
+    assert_eq!(net.active(A), 2);
+    net.mend(1);
+    let took = net.run_until(seconds(60), |net| net.active(A) == 1);
+    took.expect("it comes back")
+}
+
+#[test]
+fn a3_up_delay() {
+    takes_integers("settings.balance-rr.upDelay", 0, 600_000, |value| {
+        keyed("upDelay", value)
+    });
+    let took = time_to_return(json!({}));
+    assert!(took <= seconds(2), "{took:?}");
+    let took = time_to_return(json!({"upDelay": 10_000}));
+    assert!((ms(9900)..=seconds(12)).contains(&took), "{took:?}");
+}
+
+#[test]
+fn a3_down_delay() {
+    takes_integers("settings.balance-rr.downDelay", 0, 600_000, |value| {
+        keyed("downDelay", value)
+    });
+    let without = time_to_leave(json!({"failoverInterval": 500}), Kind::Plain);
+    let with = time_to_leave(
+        json!({"failoverInterval": 500, "downDelay": 6000}),
+        Kind::Plain,
+    );
+    let more = with.saturating_sub(without);
+    assert!(
+        (ms(5700)..=ms(6300)).contains(&more),
+        "{without:?}, {with:?}"
+    );
+}
+
+#[test]
+fn a3_link_up_delay_down_delay() {
+    for key in ["upDelay", "downDelay"] {
+        takes_integers(
+            &format!("settings.balance-rr.links.sim0.{key}"),
+            0,
+            600_000,
+            |value| linked(key, value),
+        );
+    }
+    let took = time_to_return(json!({"upDelay": 50_000, "links": {"sim0": {"upDelay": 5000}}}));
+    assert!((ms(4900)..=seconds(7)).contains(&took), "{took:?}");
+    let parameters = json!({"failoverInterval": 500, "downDelay": 60_000, "links": {
+        "sim0": {"mode": "primary", "downDelay": 2000}, "sim1": {"mode": "primary"}}});
+    let took = time_to_leave(parameters, Kind::Plain);
+    assert!((ms(2200)..=ms(2750)).contains(&took), "{took:?}");
+}
+
+#[test]
+pub(crate) fn a3_monitor_strategy() {
+    for key in ["monitorStrategy", "pathMonitorStrategy"] {
+        let names = ["active", "dynamic", "passive"];
+        takes_names(&format!("settings.balance-rr.{key}"), &names, |value| {
+            keyed(key, value)
+        });
+    }
+    let both =
+        json!({"balance-rr": {"monitorStrategy": "active", "pathMonitorStrategy": "active"}});
+    assert_eq!(
+        super::errors(&both),
+        [
+            "settings.balance-rr.pathMonitorStrategy: means the same as monitorStrategy, which is there too"
+        ]
+    );
+    // Probes of one link in five minutes without traffic, and in half a minute with some.
+    let probes = |key: &str, name: &str| {
+        let parameters = json!({key: name, "failoverInterval": 1000});
+        let both = || policy("balance-rr", parameters.clone());
+        let mut net = Multipath::new(33, 2, [both(), both()]);
+        net.settle(B);
+        net.settle(A);
+        net.run(seconds(60));
+        net.reset();
+        net.run(seconds(300));
+        let idle = net.probes(A, 1);
+        net.load(A, &linux_flows(1), ms(100));
+        net.load(B, &linux_flows(1), ms(100));
+        net.run(seconds(5));
+        net.reset();
+        net.run(seconds(30));
+        (idle, net.probes(A, 1))
+    };
+    let (idle, used) = probes("pathMonitorStrategy", "active");
+    assert!(
+        (1100..=1320).contains(&idle) && (90..=180).contains(&used),
+        "{idle}, {used}"
+    );
+    let (idle, used) = probes("monitorStrategy", "dynamic");
+    assert!(
+        (10..=40).contains(&idle) && (90..=180).contains(&used),
+        "{idle}, {used}"
+    );
+    assert_eq!(probes("monitorStrategy", "passive"), (0, 0));
+}
+
+#[test]
+fn a3_cost() {
+    takes_integers(
+        "settings.balance-rr.links.sim0.cost",
+        0,
+        u32::MAX.into(),
+        |value| linked("cost", value),
+    );
+    // Probes of a waiting link in ten minutes of traffic; two thirds of those of a metered one keep the path as without
+    // bonding.
+    let probes = |cost: u32| {
+        let parameters = json!({"links": {"sim0": {"mode": "primary"}, "sim1": {"mode": "spare", "cost": cost}}});
+        let mut net = Multipath::new(34, 2, [policy("active-backup", parameters), json!({})]);
+        net.settle(A);
+        net.load(A, &linux_flows(1), ms(200));
+        net.load(B, &linux_flows(1), ms(200));
+        net.run(seconds(60));
+        net.reset();
+        net.run(seconds(600));
+        net.probes(A, 2)
+    };
+    let (free, metered) = (probes(0), probes(1));
+    assert!(
+        (50..=110).contains(&free) && metered <= 45 && metered >= 10,
+        "{free}, {metered}"
+    );
+}

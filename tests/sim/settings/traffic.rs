@@ -1,0 +1,255 @@
+//! How packets and flows are spread over links.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{keyed, parsed, takes_booleans, takes_integers, takes_names};
+use crate::flows::{Flow, linux_flows};
+use crate::multipath::{A, B, Multipath, ms, policy, seconds};
+
+/// Lengths of the runs of packets on one link, without the first and the last.
+fn runs(sequence: &[u8]) -> Vec<usize> {
+    let runs = sequence.chunk_by(|a, b| a == b).map(<[u8]>::len);
+    let mut runs: Vec<usize> = runs.skip(1).collect();
+    runs.pop();
+    runs
+}
+
+/// A settled bond of A's after one flow has sent 1000 packets.
+fn one_flow(seed: u64, settings: Value) -> Multipath {
+    let mut net = Multipath::new(seed, 2, [settings, json!({})]);
+    net.settle(A);
+    net.reset();
+    net.load(A, &linux_flows(1), ms(1));
+    net.run(seconds(1));
+    net
+}
+
+#[test]
+pub(crate) fn a3_packets_per_link() {
+    takes_integers("settings.balance-rr.packetsPerLink", 0, 65_535, |value| {
+        keyed("packetsPerLink", value)
+    });
+    assert_eq!(parsed(&json!({})).packets_per_link, 8);
+    for (parameters, packets) in [
+        (json!({"packetsPerLink": 1}), 1),
+        (json!({}), 8),
+        (json!({"packetsPerLink": 64}), 64),
+    ] {
+        let net = one_flow(21, policy("balance-rr", parameters));
+        let runs = runs(&net.sequence(A));
+        // Few packets of the control plane take a turn too.
+        let exact = runs.iter().filter(|run| **run == packets).count();
+        assert!(
+            runs.len() >= 10 && exact * 10 >= runs.len() * 9,
+            "{packets}: {runs:?}"
+        );
+    }
+    let mut net = one_flow(21, policy("balance-rr", json!({"packetsPerLink": 0})));
+    let lengths: BTreeSet<usize> = runs(&net.sequence(A)).into_iter().collect();
+    assert!(
+        lengths.contains(&1) && lengths.contains(&2) && lengths.len() >= 4,
+        "{lengths:?}"
+    );
+    assert!(
+        net.packets(A)
+            .iter()
+            .all(|count| (400..=600).contains(count)),
+        "{:?}",
+        net.packets(A)
+    );
+    let net = one_flow(21, policy("balance-rr", json!({"packetsPerLink": 65_535})));
+    assert_eq!(runs(&net.sequence(A)), [0; 0]);
+}
+
+#[test]
+pub(crate) fn a3_balance_policy() {
+    let names = ["flow-dynamic", "flow-static", "packet", "auto"];
+    takes_names("settings.balance-rr.balancePolicy", &names, |value| {
+        keyed("balancePolicy", value)
+    });
+    // One flow takes both links if packets are placed, and one if flows are.
+    for (name, links) in [("flow-dynamic", 1), ("flow-static", 1), ("packet", 2)] {
+        let mut net = one_flow(22, policy("balance-aware", json!({"balancePolicy": name})));
+        let used = net.packets(A).iter().filter(|count| **count > 0).count();
+        assert_eq!(used, links, "{name}: {:?}", net.packets(A));
+    }
+    // When the flows of one link end, some of the other's move there, or none.
+    for (name, moves) in [("flow-static", false), ("flow-dynamic", true)] {
+        let mut net = Multipath::new(
+            22,
+            2,
+            [
+                policy("balance-aware", json!({"balancePolicy": name})),
+                json!({}),
+            ],
+        );
+        net.settle(A);
+        net.load(A, &linux_flows(4), ms(4));
+        net.run(seconds(5));
+        net.end_loads();
+        let first = flows_of_link_1(&mut net, 4);
+        assert_eq!(first.len(), 2, "{name}: new flows are spread");
+        net.load(A, &first, ms(4));
+        net.run(seconds(20));
+        net.reset();
+        net.run(seconds(3));
+        let idle = net.packets(A).iter().filter(|count| **count == 0).count();
+        assert_eq!(idle, usize::from(!moves), "{name}: {:?}", net.packets(A));
+    }
+}
+
+/// Which of so many flows take link 1.
+fn flows_of_link_1(net: &mut Multipath, count: u16) -> Vec<Flow> {
+    let mut flows = linux_flows(count);
+    flows.retain(|flow| {
+        net.reset();
+        net.load(A, &[*flow], ms(10));
+        net.run(ms(5));
+        net.end_loads();
+        net.run(ms(20));
+        net.packets(A)[0] > 0
+    });
+    flows
+}
+
+#[test]
+fn a3_allow_flow_hashing() {
+    takes_booleans("settings.balance-rr.allowFlowHashing", |value| {
+        keyed("allowFlowHashing", value)
+    });
+    let both = json!({"balance-rr": {"allowFlowHashing": false, "balancePolicy": "flow-static"}});
+    assert_eq!(
+        super::errors(&both),
+        ["settings.balance-rr.allowFlowHashing: is false, but balancePolicy places flows"]
+    );
+    for (value, links) in [(true, 1), (false, 2)] {
+        let mut net = one_flow(
+            23,
+            policy("balance-aware", json!({"allowFlowHashing": value})),
+        );
+        let used = net.packets(A).iter().filter(|count| **count > 0).count();
+        assert_eq!(used, links, "{value}");
+    }
+}
+
+#[test]
+pub(crate) fn a3_rebalance_strategy() {
+    let names = ["passive", "opportunistic", "aggressive"];
+    takes_names("settings.balance-rr.rebalanceStrategy", &names, |value| {
+        keyed("rebalanceStrategy", value)
+    });
+    // A link comes back. Flows without a pause return to it at once, after a while, or never.
+    let time_to_return = |name: &str| {
+        let mut net = Multipath::new(
+            24,
+            2,
+            [
+                policy("balance-aware", json!({"rebalanceStrategy": name})),
+                json!({}),
+            ],
+        );
+        net.settle(A);
+        net.load(A, &linux_flows(40), ms(40));
+        net.load(B, &linux_flows(4), ms(40));
+        net.run(seconds(2));
+        net.cut(2);
+        net.run(seconds(4));
+        net.mend(2);
+        net.run_until(seconds(10), |net| {
+            net.bond(A).is_some_and(|bond| bond.alive_links == 2)
+        })
+        .expect("it comes back");
+        net.reset();
+        let mut waited = ms(0);
+        loop {
+            net.reset();
+            net.run(ms(500));
+            waited += ms(500);
+            if net.packets(A)[1] * 4 >= net.packets(A)[0] || waited >= seconds(30) {
+                break;
+            }
+        }
+        waited
+    };
+    let times = names.map(time_to_return);
+    assert!(times[2] <= seconds(3), "{times:?}");
+    assert!(times[1] >= times[2] && times[1] <= seconds(8), "{times:?}");
+    assert_eq!(times[0], seconds(30), "{times:?}");
+}
+
+#[test]
+pub(crate) fn a3_dedup() {
+    takes_booleans("settings.balance-rr.dedup", |value| keyed("dedup", value));
+    for (value, repeated) in [
+        (json!({}), 0),
+        (json!({"dedup": true}), 0),
+        (json!({"dedup": false}), 2),
+    ] {
+        let both = || policy("broadcast", value.clone());
+        let mut net = Multipath::new(25, 3, [both(), both()]);
+        net.settle(A);
+        net.settle(B);
+        net.reset();
+        net.load(A, &linux_flows(4), ms(20));
+        net.run(ms(990));
+        net.end_loads();
+        net.run(seconds(1));
+        assert_eq!(net.packets(A), [200; 3], "{value}");
+        let received = &net.received[&B];
+        assert_eq!(
+            (received.packets(), received.repeated()),
+            (200, repeated * 200),
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a3_xmit_hash_policy() {
+    let names = ["layer2", "layer2+3", "layer3+4"];
+    takes_names("settings.balance-rr.xmitHashPolicy", &names, |value| {
+        keyed("xmitHashPolicy", value)
+    });
+    let ports = linux_flows(32);
+    let hosts: Vec<Flow> = (1..=32)
+        .map(|host| Flow {
+            host,
+            ..Flow::from_port(40_000)
+        })
+        .collect();
+    // Links that 32 flows of different ports, or of different hosts, take.
+    let used = |name: &str, flows: &[Flow]| {
+        let mut net = Multipath::new(
+            26,
+            2,
+            [
+                policy("balance-xor", json!({"xmitHashPolicy": name})),
+                json!({}),
+            ],
+        );
+        net.settle(A);
+        net.reset();
+        net.load(A, flows, ms(20));
+        net.run(ms(200));
+        net.packets(A).iter().filter(|count| **count > 0).count()
+    };
+    let links = names.map(|name| (used(name, &ports), used(name, &hosts)));
+    assert_eq!(links, [(1, 1), (1, 2), (2, 2)]);
+}
+
+#[test]
+fn a3_reorder_fec_duplicate() {
+    takes_integers("settings.balance-rr.reorderMs", 0, 500, |value| {
+        keyed("reorderMs", value)
+    });
+    for key in ["fec", "duplicate", "allowPathNegotiation"] {
+        let expected = format!("settings.balance-rr.{key}: has no effect yet");
+        assert_eq!(super::warnings(&keyed(key, json!(true))), [expected]);
+    }
+    for key in ["dataCap", "maxRate", "duplicate"] {
+        let expected = format!("settings.balance-rr.links.sim0.{key}: has no effect yet");
+        assert_eq!(super::warnings(&super::linked(key, json!(1))), [expected]);
+    }
+}
