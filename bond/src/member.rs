@@ -320,7 +320,10 @@ impl Member {
             Phase::Down => (Fitness::Unusable, self.life.cause.name()),
             Phase::Trial => (Fitness::Trial, "trial"),
             Phase::Up => {
-                if self.loses_since.is_some_and(|since| since + DWELL + self.rule.down_delay <= now) {
+                if self
+                    .loses_since
+                    .is_some_and(|since| since + DWELL + self.rule.down_delay <= now)
+                {
                     (Fitness::Lossy, "lossy")
                 } else if !self.life.punishment.remaining().is_zero() {
                     (Fitness::Waiting, "punished")
