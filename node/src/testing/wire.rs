@@ -136,7 +136,7 @@ mod tests {
         let arrivals: Vec<_> = (0..4)
             .map(|_| wire.carry(NOW, &datagram, Duration::ZERO, false))
             .collect();
-        let after = |millis| Some(NOW + Duration::from_millis(5 + millis));
+        let after = |millis: u64| Some(NOW + Duration::from_millis(5 + millis));
         assert_eq!(arrivals, [after(1), after(2), after(3), None]);
         assert_eq!((wire.traffic.datagrams, wire.traffic.lost), (4, 1));
     }
