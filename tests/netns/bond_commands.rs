@@ -22,7 +22,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn active_backup() -> Value {
-    let patient = json!({"downDelay": 3000});
+    let patient = json!({"downDelay": 3000, "linkQuality": {"plr_max": 1.0}});
     json!({"defaultBondingPolicy": "office", "balance-rr": patient, "broadcast": patient, "policies": {"office": {
         "basePolicy": "active-backup", "downDelay": 3000,
         "links": {"eth0": {"mode": "primary"}, "eth1": {"mode": "spare"}}}}})

@@ -31,10 +31,11 @@ pub struct Said {
     pub code: i32,
 }
 
-/// Parameters for tests of orders, which shall not depend on how busy the machine is: a path must be silent for long to count
-/// as failed, and both links count alike.
+/// Settings for tests of orders, which shall not depend on how busy the machine is: a path must be silent for long to count
+/// as failed, and no loss makes it avoided.
 pub fn patient(policy: &str) -> Value {
-    json!({"defaultBondingPolicy": policy, policy: {"downDelay": 3000}})
+    let parameters = json!({"downDelay": 3000, "linkQuality": {"plr_max": 1.0}});
+    json!({"defaultBondingPolicy": policy, "balance-rr": parameters, policy: parameters})
 }
 
 /// Two bonded members.
