@@ -6,9 +6,9 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use cli::lab::links;
 use cli::lab::shaping;
-use cli::lab::topology::{host_of_member, interface_name, underlay_address};
+use cli::lab::topology::{host_of_member, interface_name, underlay_address, until};
 use serde_json::{Value, json};
-use tests::bond_bench::{Bench, nothing_lost, patient};
+use tests::bond_bench::{Bench, PATIENCE, nothing_lost, patient};
 use tests::runner::{Place, Scenario};
 
 pub(crate) fn scenarios() -> Vec<Scenario> {
@@ -107,8 +107,11 @@ fn by_hardware_address(place: &Place) -> anyhow::Result<()> {
     bench.edit(&office(&first.to_uppercase(), second))?;
     bench.wait_for_bond("active-backup", |bond| bond["policyName"] == "office")?;
     // The other member has no links of that name.
-    let list = bench.lab.members[1].cli(&place.hawser, &["bond", "list"])?;
-    ensure!(list.contains("is not there yet"), "{list}");
+    let missing = until(PATIENCE, || {
+        let list = bench.lab.members[1].cli(&place.hawser, &["bond", "list"])?;
+        Ok(list.contains("is not there yet").then_some(()))
+    })?;
+    missing.context("the other member finds links of these addresses")?;
     ensure!(bench.active()? == "eth0", "the primary link is active");
     bench.carry(&[0])?;
     let said = bench.ok(&[
