@@ -42,12 +42,15 @@ pub(super) fn rows() -> Vec<Row> {
 fn measure(case: &Case) -> io::Result<Measurement> {
     let limit = case.by_peer(Duration::from_secs(3), Duration::from_secs(10));
     let bed = case.bed(LINKS)?;
-    let (mut times, mut never) = (Vec::new(), 0);
+    let (mut times, mut trials, mut never) = (Vec::new(), Vec::new(), 0);
     for number in 0..case.options.trials {
         if number > 0 {
             thread::sleep(FORGET);
         }
-        for time in trial(&bed, case.judged_directions())? {
+        let found = trial(&bed, case.judged_directions())?;
+        let seconds = found.iter().map(|time| time.map(|time| time.as_secs_f64()));
+        trials.push(seconds.collect::<Vec<_>>());
+        for time in found {
             match time {
                 Some(time) => times.push(time),
                 None => never += 1,
@@ -60,7 +63,11 @@ fn measure(case: &Case) -> io::Result<Measurement> {
         text.push_str(&format!(", {never} never within {} s", PATIENCE.as_secs()));
     }
     Ok(Measurement {
-        values: json!({"left": sample.to_json(), "neverLeft": never}),
+        values: json!({
+            "left": sample.to_json(),
+            "neverLeft": never,
+            "secondsByTrialAndDirection": trials,
+        }),
         text,
         holds: never == 0 && sample.within(limit, limit),
     })

@@ -70,7 +70,10 @@ fn was_held_up(delivery: &Delivery, interval: Duration) -> bool {
     delivery.sent > 0 && delivery.longest_pause > interval + HELD_UP
 }
 
-/// The trials of a row. Those in which the machine was busy with other things are made again, at most as many again.
+/// So many trials may be made again, or as many as there are if that is more.
+const MOST_REPEATED: u32 = 20;
+
+/// The trials of a row. Those in which the machine was busy with other things are made again.
 pub(super) struct Trials {
     pub(super) all: Vec<Trial>,
     pub(super) repeated: u32,
@@ -92,7 +95,7 @@ impl Trials {
             let trial = loop {
                 match make(bed, plan, failure(number))? {
                     Some(trial) => break trial,
-                    None if trials.repeated < count => trials.repeated += 1,
+                    None if trials.repeated < MOST_REPEATED.max(count) => trials.repeated += 1,
                     None => return Err(io::Error::other("the machine is too busy to measure")),
                 }
             };
