@@ -45,11 +45,11 @@ fn begin(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
     let host = bench.lab.members[0].host();
     let name = interface_name(link);
     let address = IpAddr::V4(underlay_address(link, host_of_member(0)));
-    let network = underlay_address(link, 0);
+    let own = underlay_address(link, host_of_member(0));
     match failure {
         Failure::Carrier => host.run(move || links::set_down(&name))??,
         Failure::Address => host.run(move || links::remove_address(&name, address))??,
-        Failure::Route => host.run(move || links::remove_route(&name, network, 24))??,
+        Failure::Route => host.run(move || links::remove_route(&name, own, 24))??,
         Failure::BlackHole => bench.lab.blackhole(0, link)?,
     }
     Ok(())
@@ -59,11 +59,11 @@ fn end(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
     let host = bench.lab.members[0].host();
     let name = interface_name(link);
     let address = IpAddr::V4(underlay_address(link, host_of_member(0)));
-    let network = underlay_address(link, 0);
+    let own = underlay_address(link, host_of_member(0));
     match failure {
         Failure::Carrier => host.run(move || links::set_up(&name))??,
         Failure::Address => host.run(move || links::add_address(&name, address, 24))??,
-        Failure::Route => host.run(move || links::add_route(&name, network, 24))??,
+        Failure::Route => host.run(move || links::add_route(&name, own, 24))??,
         Failure::BlackHole => bench.lab.restore(0, link)?,
     }
     Ok(())

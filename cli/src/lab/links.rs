@@ -121,24 +121,25 @@ pub fn remove_address(interface: &str, address: IpAddr) -> io::Result<()> {
     })
 }
 
-/// Adds the route to the network of an interface, which is there already unless [`remove_route`] was called.
-pub fn add_route(interface: &str, network: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
-    let route = route(index_of(interface)?, network, prefix_length);
+/// Adds the route to the network of an address of an interface, as the kernel did together with the address.
+pub fn add_route(interface: &str, address: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
+    let route = route(index_of(interface)?, address, prefix_length);
     netlink(|handle| async move { handle.route().add(route).execute().await })
 }
 
-/// Removes the route to the network of an interface; the address stays.
-pub fn remove_route(interface: &str, network: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
-    let mut route = route(index_of(interface)?, network, prefix_length);
-    // Whoever made it: the kernel's own has another protocol than ours.
-    route.header.protocol = RouteProtocol::Unspec;
+/// Removes that route; the address stays.
+pub fn remove_route(interface: &str, address: Ipv4Addr, prefix_length: u8) -> io::Result<()> {
+    let route = route(index_of(interface)?, address, prefix_length);
     netlink(|handle| async move { handle.route().del(route).execute().await })
 }
 
-fn route(index: u32, network: Ipv4Addr, prefix_length: u8) -> RouteMessage {
+fn route(index: u32, address: Ipv4Addr, prefix_length: u8) -> RouteMessage {
+    let hosts = u32::MAX.checked_shr(prefix_length.into()).unwrap_or(0);
     RouteMessageBuilder::<Ipv4Addr>::new()
-        .destination_prefix(network, prefix_length)
+        .destination_prefix(Ipv4Addr::from(u32::from(address) & !hosts), prefix_length)
         .output_interface(index)
+        .pref_source(address)
+        .protocol(RouteProtocol::Kernel)
         .scope(RouteScope::Link)
         .build()
 }

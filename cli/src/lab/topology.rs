@@ -259,15 +259,15 @@ impl Lab {
     /// Takes a member's route to a link's network away; address and carrier stay.
     pub fn remove_route(&self, member: u8, link: u8) -> io::Result<()> {
         let host = self.members[usize::from(member)].host();
-        let network = underlay_address(link, 0);
-        host.run(move || links::remove_route(&interface_name(link), network, 24))?
+        let address = underlay_address(link, host_of_member(member));
+        host.run(move || links::remove_route(&interface_name(link), address, 24))?
     }
 
     /// Gives it back.
     pub fn add_route(&self, member: u8, link: u8) -> io::Result<()> {
         let host = self.members[usize::from(member)].host();
-        let network = underlay_address(link, 0);
-        host.run(move || links::add_route(&interface_name(link), network, 24))?
+        let address = underlay_address(link, host_of_member(member));
+        host.run(move || links::add_route(&interface_name(link), address, 24))?
     }
 
     /// Stops all daemons, members first; names those that did not end with code 0.
