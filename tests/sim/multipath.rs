@@ -100,9 +100,9 @@ pub(crate) fn policy(base: &str, parameters: Value) -> Value {
 
 impl Multipath {
     /// Both members are on the network and know each other over `links` links of 5 ms; `settings` of each as in its
-    /// `local.conf`.
+    /// `local.conf`. The second does nothing that an unmodified node does not do.
     pub(crate) fn new(seed: u64, links: u8, settings: [Value; 2]) -> Self {
-        Self::of_kind(Kind::Ours, seed, links, settings)
+        Self::of_kind(Kind::Plain, seed, links, settings)
     }
 
     /// The same; the second member is of this kind.

@@ -20,6 +20,18 @@ fn time_to_leave(parameters: Value, kind: Kind) -> Duration {
     took.expect("it is left")
 }
 
+/// Probes of the first of two links in 160 s without traffic.
+fn probes_of_first(parameters: Value) -> u64 {
+    let mut parameters = parameters;
+    parameters["monitorStrategy"] = json!("active");
+    let mut net = Multipath::new(35, 2, [policy("balance-rr", parameters), json!({})]);
+    net.settle(A);
+    net.run(seconds(40));
+    net.reset();
+    net.run(seconds(160));
+    net.probes(A, 1)
+}
+
 #[test]
 fn a3_failover_interval() {
     let place = "settings.balance-rr.failoverInterval";
@@ -29,17 +41,14 @@ fn a3_failover_interval() {
         format!("{place}: is below 250 ms: a moment of congestion may pass for a failure");
     assert_eq!(warnings(&keyed("failoverInterval", json!(249))), [warning]);
     assert_eq!(warnings(&keyed("failoverInterval", json!(250))), [""; 0]);
-    for (interval, least, most) in [
-        (500, 200, 720),
-        (2000, 1400, 2060),
-        (8000, 5900, 8060),
-        (65_535, 49_000, 65_600),
-    ] {
+    // How long a path may go unproven at most, and how often it is asked.
+    for (interval, most) in [(500, 720), (2000, 2060), (8000, 8060), (65_535, 65_600)] {
         let took = time_to_leave(json!({"failoverInterval": interval}), Kind::Plain);
-        assert!(
-            (ms(least)..=ms(most)).contains(&took),
-            "{interval}: {took:?}"
-        );
+        assert!(took <= ms(most), "{interval}: {took:?}");
+    }
+    for (interval, probes) in [(1000, 640), (8000, 80)] {
+        let asked = probes_of_first(json!({"failoverInterval": interval}));
+        assert!(asked.abs_diff(probes) <= probes / 5, "{interval}: {asked}");
     }
     // The least is in effect for peers that answer so often, and half a second for others.
     let took = time_to_leave(json!({"failoverInterval": 50}), Kind::Plain);
@@ -62,8 +71,9 @@ fn a3_link_failover_interval() {
     };
     let took = time_to_leave(links(500), Kind::Plain);
     assert!((ms(200)..=ms(720)).contains(&took), "{took:?}");
-    let took = time_to_leave(links(10_000), Kind::Plain);
-    assert!((ms(7400)..=ms(10_060)).contains(&took), "{took:?}");
+    // The policy's 4000 ms would mean 160.
+    let asked = probes_of_first(links(10_000));
+    assert!((50..=80).contains(&asked), "{asked}");
 }
 
 /// How long the primary link waits after it came back.

@@ -244,12 +244,17 @@ fn a3_reorder_fec_duplicate() {
     takes_integers("settings.balance-rr.reorderMs", 0, 500, |value| {
         keyed("reorderMs", value)
     });
-    for key in ["fec", "duplicate", "allowPathNegotiation"] {
-        let expected = format!("settings.balance-rr.{key}: has no effect yet");
-        assert_eq!(super::warnings(&keyed(key, json!(true))), [expected]);
+    // What there is not is refused, not ignored.
+    for key in ["fec", "duplicate"] {
+        let of_policy = format!("settings.balance-rr.{key}: is not supported");
+        assert_eq!(super::errors(&keyed(key, json!(1))), [of_policy]);
+        let of_link = format!("settings.balance-rr.links.sim0.{key}: is not supported");
+        assert_eq!(super::errors(&super::linked(key, json!(1))), [of_link]);
     }
-    for key in ["dataCap", "maxRate", "duplicate"] {
-        let expected = format!("settings.balance-rr.links.sim0.{key}: has no effect yet");
-        assert_eq!(super::warnings(&super::linked(key, json!(1))), [expected]);
-    }
+    assert_eq!(
+        super::warnings(&keyed("allowPathNegotiation", json!(true))),
+        [
+            "settings.balance-rr.allowPathNegotiation: has no effect: links are as each end's settings say"
+        ]
+    );
 }
