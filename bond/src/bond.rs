@@ -105,7 +105,6 @@ pub struct Bond {
     /// What the policy decided; the plan is another one while the bond is idle.
     pub(crate) decided: Plan<PathId>,
     pub(crate) idleness: Idleness,
-    pub(crate) created: Instant,
     pub(crate) active: Active,
     pub(crate) queue: Vec<PathId>,
     pub(crate) slots: SlotTable,
@@ -152,7 +151,6 @@ impl Bond {
             plan: Plan::Unreachable,
             decided: Plan::Unreachable,
             idleness: Idleness::Awake,
-            created: now,
             sent_packets: Rate::default(),
             excused_until: None,
             awaits_witness: false,

@@ -38,11 +38,14 @@ impl Bond {
 
     /// Something is being sent for the first time after a while, whatever paths it goes out on.
     pub fn handle_woken(&mut self, now: Instant) {
+        let is_first = self.last_traffic.is_none();
         self.last_traffic = self.last_traffic.max(Some(now));
-        if self.idleness != Idleness::Idle {
-            return;
+        match self.idleness {
+            Idleness::Idle => self.idleness = Idleness::Waking(now),
+            // A peer that never got anything may not expect copies yet.
+            Idleness::Awake if is_first => {}
+            Idleness::Awake | Idleness::Waking(_) => return,
         }
-        self.idleness = Idleness::Waking(now);
         // What was seldom asked while nothing depended on it must show now that it still works.
         let used = self.decided_paths();
         for (id, member) in &mut self.members {
@@ -83,7 +86,7 @@ impl Bond {
     }
 
     fn idle_at(&self) -> Option<Instant> {
-        Some(self.last_traffic.unwrap_or(self.created) + IDLE_AFTER)
+        Some(self.last_traffic? + IDLE_AFTER)
     }
 
     fn waking_ends(&self, since: Instant) -> Instant {

@@ -15,7 +15,12 @@ pub fn order<'a>(views: &'a [View], active: Option<&View>) -> Vec<&'a View> {
             && active.is_none_or(|active| active.id != view.id)
     });
     let chain = chain(views, active);
-    let mut queue = one_per_destination(usable);
+    // Another port of the active path's own wire takes over last: what fails, or is to be left, is the link.
+    let is_own = |view: &View| {
+        active.is_some_and(|a| (&a.link, &a.destination) == (&view.link, &view.destination))
+    };
+    let (own, others): (Vec<&View>, Vec<&View>) = usable.partition(|view| is_own(view));
+    let mut queue = one_per_destination(others.into_iter());
     queue.sort_by(|a, b| {
         let place = |view: &View| chain.iter().position(|link| *link == view.link);
         let rank = |view: &View| {
@@ -31,6 +36,7 @@ pub fn order<'a>(views: &'a [View], active: Option<&View>) -> Vec<&'a View> {
             .then(score(b).total_cmp(&score(a)))
             .then(a.id.cmp(&b.id))
     });
+    queue.extend(one_per_destination(own.into_iter()));
     queue
 }
 
@@ -100,6 +106,16 @@ mod tests {
         assert_eq!(ids(&order(&views, Some(&views[0]))), [3, 2, 4]);
         views[2].fitness = Fitness::Avoided;
         assert_eq!(ids(&order(&views, Some(&views[0]))), [2, 4, 3]);
+    }
+
+    /// With a second port each link has several paths; who takes over is another link.
+    #[test]
+    fn other_ports_of_the_same_wire_come_last() {
+        let mut views = [view(1, "a"), view(2, "a"), view(3, "b"), view(4, "b")];
+        views[2].fitness = Fitness::Avoided;
+        views[3].fitness = Fitness::Avoided;
+        assert_eq!(ids(&order(&views, Some(&views[0]))), [3, 2]);
+        assert_eq!(ids(&order(&views, None)), [1, 3]);
     }
 
     #[test]

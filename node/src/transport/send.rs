@@ -84,10 +84,7 @@ impl Transport {
         let ip = route.remote.ip();
         let verb = PacketView::new(packet).and_then(|view| view.verb());
         let verb = verb.unwrap_or(Verb::Nop);
-        let copies = match verb {
-            Verb::Frame | Verb::ExtFrame => self.bonded_copies(to, route),
-            _ => Vec::new(),
-        };
+        let copies = self.bonded_copies(to, route, verb);
         // One size for all copies: their pieces belong to one packet.
         let mtus = copies.iter().chain([&route]);
         let mtu = mtus.map(|path| self.path_mtu(to, *path)).min();

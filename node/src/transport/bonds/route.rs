@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bond::{PathId, PathIndex, Pick, Plan};
+use bond::{BasePolicy, PathId, PathIndex, Pick, Plan};
 use protocol::packet::PacketView;
 use protocol::verb::Verb;
 use protocol::{Address, MacAddress, NetworkId};
@@ -41,12 +41,23 @@ impl Transport {
         &self,
         peer: Address,
         route: PathKey,
+        verb: Verb,
     ) -> Vec<PathKey> {
-        let Some(bonded) = self.bonds.bonded(peer) else {
+        let Some((bonded, bond)) = self
+            .bonds
+            .bonded(peer)
+            .and_then(|bonded| Some((bonded, bonded.bond.as_ref()?)))
+        else {
             return Vec::new();
         };
-        match bonded.bond.as_ref().map(bond::Bond::plan) {
-            Some(Plan::Every(ids)) => ids
+        // An idle bond's first packet is often a question of ARP. Peers that get copies by the policy may not drop them.
+        let is_copied = match verb {
+            Verb::Frame | Verb::ExtFrame => true,
+            Verb::MulticastFrame => bond.settings().base != BasePolicy::Broadcast,
+            _ => false,
+        };
+        match bond.plan() {
+            Plan::Every(ids) if is_copied => ids
                 .iter()
                 .filter_map(|id| bonded.key_of(*id))
                 .filter(|key| *key != route)
