@@ -348,6 +348,7 @@ impl Bond {
         let Some(member) = self.members.get_mut(&path) else {
             return;
         };
+        member.told_at = now;
         if member.told == attributes {
             return;
         }

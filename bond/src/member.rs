@@ -18,6 +18,8 @@ use crate::suspicion::{AnswerTime, Suspicion};
 
 /// Answers to a stream of packets, TCP's to bulk data, are no more than this part of its bytes.
 const ANSWERS: f64 = 12.0;
+/// A peer repeats what it says of a link; it holds so long after the last time.
+const ATTRIBUTES_MEMORY: Duration = Duration::from_secs(150);
 /// Loss above which a path is avoided, unless the operator names a limit.
 const SOFT_LOSS: f64 = 0.05;
 /// Loss above which a path is the last choice.
@@ -44,6 +46,7 @@ pub(crate) struct Member {
     pub(crate) rule: Rule,
     /// What the peer says of it.
     pub(crate) told: LinkAttributes,
+    pub(crate) told_at: Instant,
     pub(crate) life: Life,
     pub(crate) prober: Prober,
     pub(crate) suspicion: Suspicion,
@@ -89,6 +92,7 @@ impl Member {
             info,
             rule,
             told: LinkAttributes::default(),
+            told_at: now,
             life,
             prober: Prober::new(jitter),
             suspicion: Suspicion::default(),
@@ -193,6 +197,17 @@ impl Member {
             self.queues_are_ours(now),
             now,
         );
+    }
+
+    /// Forgets what the peer said long ago.
+    pub(crate) fn expire_attributes(&mut self, events: &mut Vec<EventKind>, now: Instant) {
+        if self.told != LinkAttributes::default() && self.told_at + ATTRIBUTES_MEMORY <= now {
+            self.told = LinkAttributes::default();
+            events.push(EventKind::PeerAttributes {
+                path: self.label(),
+                attributes: self.told,
+            });
+        }
     }
 
     /// Compares measurements with their limits.

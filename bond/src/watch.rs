@@ -229,6 +229,7 @@ impl Member {
         now: Instant,
     ) -> News {
         let mut news = News::default();
+        self.expire_attributes(events, now);
         self.life
             .punishment
             .advance(self.life.phase == Phase::Up, now);

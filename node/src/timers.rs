@@ -72,6 +72,10 @@ pub(crate) const GRANULARITY: Duration = ms(60);
 
 /// The shortest time that a bond is let alone.
 pub(crate) const BOND_GRANULARITY: Duration = ms(1);
+/// What was told of a link is told again after this, in case the first packet was lost,
+pub(crate) const ATTRIBUTES_AGAIN: Duration = ms(1000);
+/// and then so often: less than half of the time after which a bond forgets it.
+pub(crate) const ATTRIBUTES: Duration = ms(60_000);
 /// Accepted QOS_MEASUREMENT per path. 1.14.1 sends one as soon as it has 140 records, looking each 60 ms.
 pub(crate) const QOS_GATE: Duration = ms(10);
 /// How long an accepted QOS_MEASUREMENT waits: workers tell of what they sent up to 100 ms late, and what the peer reports

@@ -290,6 +290,37 @@ fn balance_xor_uses_all_links_and_points_slots_elsewhere_when_one_fails() {
     assert!(back.is_some());
 }
 
+/// The other side knows nothing of our settings but what we tell it.
+#[test]
+fn a_link_that_one_side_spares_is_spared_by_the_other() {
+    let link = |name: &str, mode| LinkSettings {
+        mode,
+        ..LinkSettings::new(name)
+    };
+    let ours = PolicySettings {
+        links: vec![
+            link("sim0", LinkMode::Primary),
+            link("sim1", LinkMode::Primary),
+            link("sim2", LinkMode::Spare),
+        ],
+        ..policy(BasePolicy::BalanceXor)
+    };
+    let theirs = || policy(BasePolicy::BalanceXor);
+    let used = |net: &Net| BTreeSet::from_iter(planned(net, B, A));
+    let mut net = two(29, [Some(ours), Some(theirs())]);
+    assert_eq!(used(&net), BTreeSet::from([1, 2]));
+    assert!(events(&net, B).iter().any(|event| matches!(
+        event,
+        EventKind::PeerAttributes { attributes, .. } if attributes.mode == LinkMode::Spare
+    )));
+    // What is said holds until it is unsaid.
+    exchange(&mut net, 200 * SECOND);
+    assert_eq!(used(&net), BTreeSet::from([1, 2]));
+    net.command(A, settings(theirs()));
+    exchange(&mut net, 5 * SECOND);
+    assert_eq!(used(&net), BTreeSet::from([1, 2, 3]));
+}
+
 #[test]
 fn an_operator_rotates_within_a_round_trip() {
     let mut net = two(6, [Some(policy(BasePolicy::ActiveBackup)), None]);

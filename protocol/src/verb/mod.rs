@@ -2,6 +2,7 @@
 //!
 //! A payload is what follows the verb byte. `decode` reads a payload, `encode` appends one.
 
+mod attributes;
 mod configuration;
 mod credentials;
 mod delivery;
@@ -14,6 +15,7 @@ mod multicast;
 mod path;
 mod reply;
 
+pub use attributes::PathAttributes;
 pub use configuration::{NetworkConfigAcknowledgement, NetworkConfigRequest};
 pub use credentials::NetworkCredentials;
 pub use delivery::{ArrivalReport, LaneReport, ReportRequest};

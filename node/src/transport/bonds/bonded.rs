@@ -9,6 +9,7 @@ use protocol::verb::QosRecord;
 use protocol::{Instant, PacketId};
 
 use super::arrivals::Arrivals;
+use super::attributes::Announcement;
 use super::departures::Departures;
 use crate::io::PathKey;
 use crate::limits::{MAX_LOST_ENDPOINTS, MAX_PROBES, MAX_REMEMBERED_SAMPLES};
@@ -60,6 +61,8 @@ pub(super) struct BondedPath {
     pub(super) reports: VecDeque<(Instant, Vec<QosRecord>)>,
     /// What of the workers' numbers was told to the bond.
     pub(super) told: Told,
+    /// What the peer is told of our link.
+    pub(super) announcement: Announcement,
 }
 
 /// Numbers of [`PathActivity`] at the last look.
@@ -109,6 +112,7 @@ impl Bonded {
                 last_qos: None,
                 reports: VecDeque::new(),
                 told,
+                announcement: Announcement::default(),
             },
         );
         id

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bond::{Pick, Plan};
 use protocol::packet::LaneOrigin;
-use protocol::verb::{ArrivalReport, Features, ReportRequest, UserMessage, Verb};
+use protocol::verb::{ArrivalReport, Features, PathAttributes, ReportRequest, UserMessage, Verb};
 use protocol::{Address, Instant, PacketId, Suite};
 
 use super::super::{Received, Transport};
@@ -29,7 +29,8 @@ impl Transport {
         record.is_some_and(|peer| peer.can(NEEDED) && peer.suite() == Suite::AesGmacSiv)
     }
 
-    /// USER_MESSAGE came in: a request for reports, a report, or nothing that we know.
+    /// USER_MESSAGE came in: a request for reports, a report, what a link is for, or nothing that
+    /// we know.
     pub(crate) fn handle_user_message(&mut self, now: Instant, packet: &Received<'_>) {
         let source = packet.source;
         // Whoever did not say that it is of our kind has no business with this.
@@ -47,6 +48,10 @@ impl Transport {
             },
             ArrivalReport::TYPE => match ArrivalReport::decode(message.data) {
                 Ok(report) => self.handle_arrival_report(now, source, &report),
+                Err(_) => self.count_malformed_of(source),
+            },
+            PathAttributes::TYPE => match PathAttributes::decode(message.data) {
+                Ok(attributes) => self.handle_attributes(now, packet, &attributes),
                 Err(_) => self.count_malformed_of(source),
             },
             _ => {}
@@ -263,7 +268,7 @@ impl Bonded {
     }
 
     /// Wants to be looked after at `at` at the latest.
-    fn wake_by(&mut self, now: Instant, at: Option<Instant>) {
+    pub(super) fn wake_by(&mut self, now: Instant, at: Option<Instant>) {
         let at = at.map(|at| at.max(now + crate::timers::BOND_GRANULARITY));
         self.deadline = [self.deadline, at].into_iter().flatten().min();
     }

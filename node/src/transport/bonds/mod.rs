@@ -2,6 +2,7 @@
 //! specification 15). A bond decides; what it decides upon is told here, and what it wants is done here.
 
 mod arrivals;
+mod attributes;
 mod bonded;
 mod delivery;
 mod departures;

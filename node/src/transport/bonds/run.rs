@@ -102,6 +102,7 @@ impl Transport {
         self.drain_bond(now, peer, &mut bonded);
         self.report_measurements(now, peer, &mut bonded);
         self.exchange_reports(now, peer, &mut bonded);
+        self.announce_attributes(now, peer, &mut bonded);
         if let Some(at) = bonded.deadline {
             self.bonds.schedule.insert((at, peer));
         }

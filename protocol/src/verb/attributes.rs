@@ -1,0 +1,70 @@
+//! How a Hawser node tells another what the link is for over which this very packet came: in USER_MESSAGE, whose unknown types
+//! every node ignores.
+//!
+//! Type `0x6861777365720004`:
+//!
+//! | size | field |
+//! |---|---|
+//! | 1 | mode: 0 primary, 1 secondary, 2 spare, 3 never |
+//! | 1 | bit 0: metered |
+//! | 8 | what the link can receive, bit/s; 0: not declared |
+//!
+//! What follows is left for later versions. Other bits are 0 and not looked at.
+
+use crate::{DecodeError, Reader};
+
+/// What one end says of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct PathAttributes {
+    /// As it travels: 0 primary, 1 secondary, 2 spare, 3 never; others are for later versions.
+    pub mode: u8,
+    /// It costs money.
+    pub is_metered: bool,
+    /// What it can receive, bit/s; 0: not declared.
+    pub receives: u64,
+}
+
+impl PathAttributes {
+    /// Type of the USER_MESSAGE.
+    pub const TYPE: u64 = 0x6861_7773_6572_0004;
+
+    /// Reads the message's data.
+    pub fn decode(data: &[u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(data);
+        Ok(Self {
+            mode: reader.u8("mode of a path")?,
+            is_metered: reader.u8("flags of a path")? & 1 != 0,
+            receives: reader.u64("what a path can receive")?,
+        })
+    }
+
+    /// Appends the whole payload of a USER_MESSAGE.
+    pub fn encode(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&Self::TYPE.to_be_bytes());
+        out.extend_from_slice(&[self.mode, u8::from(self.is_metered)]);
+        out.extend_from_slice(&self.receives.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::verb::UserMessage;
+
+    #[test]
+    fn attributes_come_back_and_a_short_message_is_refused() {
+        let attributes = PathAttributes {
+            mode: 2,
+            is_metered: true,
+            receives: 50_000_000,
+        };
+        let mut payload = Vec::new();
+        attributes.encode(&mut payload);
+        let message = UserMessage::decode(&payload).expect("a message");
+        assert_eq!(message.type_id, PathAttributes::TYPE);
+        assert_eq!(PathAttributes::decode(message.data), Ok(attributes));
+        for length in 0..message.data.len() {
+            assert!(PathAttributes::decode(&message.data[..length]).is_err());
+        }
+    }
+}
