@@ -667,9 +667,9 @@ fn peers_of_our_kind_report_what_arrives() {
             // Probes are lost in both directions, and count too.
             assert!((0.05..0.2).contains(&loss), "{loss}");
         }
-        // Ten a second on three links, some of which get lost; more where losses look like silence.
+        // Ten a second, some of which get lost; more where losses look like silence.
         let told = messages(&net, A).1 - before;
-        assert!((400..1000).contains(&told), "{told}");
+        assert!((150..1000).contains(&told), "{told}");
         // No traffic, no reports.
         net.run_for(6 * SECOND);
         let (at_rest, _) = (messages(&net, A), messages(&net, B));
@@ -725,7 +725,7 @@ fn a_peer_that_starts_anew_counts_anew() {
     assert_ne!(again, origin);
     let before = (messages(&net, A).1, net.nodes[B].received(Verb::Frame));
     exchange(&mut net, 10 * SECOND);
-    assert!(messages(&net, A).1 > before.0 + 100);
+    assert!(messages(&net, A).1 > before.0 + 80);
     assert_eq!(net.nodes[B].received(Verb::Frame), before.1 + 1000);
     for (node, peer) in [(A, b), (B, a)] {
         let bonds = net.nodes[node].node.bonds(net.now());

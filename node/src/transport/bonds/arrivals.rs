@@ -102,6 +102,8 @@ pub(super) struct Arrivals {
     has_news: bool,
     is_urgent: bool,
     last_report: Option<Instant>,
+    /// Reports so far: the others take the paths in turn.
+    pub(super) turn: usize,
 }
 
 impl Arrivals {
@@ -117,6 +119,7 @@ impl Arrivals {
             has_news: true,
             is_urgent: false,
             last_report: None,
+            turn: 0,
         };
         arrivals.renew(request, now);
         arrivals
@@ -204,14 +207,16 @@ impl Arrivals {
         Some(due.max(last + SPACING))
     }
 
-    /// The report that is due, if one is.
-    pub(super) fn poll(&mut self, now: Instant) -> Option<ArrivalReport> {
+    /// The report that is due, if one is, and whether it must not be missed: then it is sent over every path.
+    pub(super) fn poll(&mut self, now: Instant) -> Option<(ArrivalReport, bool)> {
         if now >= self.until || self.due().is_none_or(|due| due > now) {
             return None;
         }
+        let mut is_urgent = self.is_urgent || self.last_report.is_none();
         for flow in self.flows.values_mut() {
-            flow.take(now);
+            is_urgent |= flow.take(now);
         }
+        self.turn = self.turn.wrapping_add(1);
         self.has_news = false;
         self.is_urgent = false;
         self.last_report = Some(now);
@@ -230,11 +235,12 @@ impl Arrivals {
             age_us: u32::try_from(now.duration_since(count.highest_at).as_micros())
                 .unwrap_or(u32::MAX),
         };
-        Some(ArrivalReport {
+        let report = ArrivalReport {
             run: self.run,
             clock_us: now.as_micros(),
             lanes: lanes.into_iter().map(report).collect(),
-        })
+        };
+        Some((report, is_urgent))
     }
 }
 
@@ -317,7 +323,7 @@ mod tests {
             // The last but one is far behind by the short counter: it came before 5.
             arrivals.note(&one(number, 10));
         }
-        let report = arrivals.poll(at(30)).unwrap();
+        let (report, _) = arrivals.poll(at(30)).unwrap();
         assert_eq!(report.run, REQUEST.run);
         let lane = report.lanes[0];
         assert_eq!((lane.packets, lane.bytes), (5, 500));
@@ -339,7 +345,7 @@ mod tests {
             arrivals.note(&arrived);
         }
         assert_eq!(arrivals.lanes.len(), MAX_COUNTED_LANES);
-        let report = arrivals.poll(at(1000)).unwrap();
+        let (report, _) = arrivals.poll(at(1000)).unwrap();
         assert_eq!(report.lanes.len(), ArrivalReport::MAX_LANES);
         assert_eq!(
             report.lanes[0].lane,

@@ -217,10 +217,16 @@ impl Transport {
             if arrivals.is_over(now) || !is_own {
                 bonded.arrivals = None;
                 self.show_peer(peer);
-            } else if let Some(report) = arrivals.poll(now) {
+            } else if let Some((report, is_urgent)) = arrivals.poll(now) {
                 let mut payload = Vec::new();
                 report.encode(&mut payload);
-                for path in self.report_paths(now, peer) {
+                let mut paths = self.report_paths(now, peer);
+                if !is_urgent && !paths.is_empty() {
+                    // One dead direction delays what is told; the next report tells it.
+                    paths.sort();
+                    paths = vec![paths[arrivals.turn % paths.len()]];
+                }
+                for path in paths {
                     self.send_on_path(now, peer, path, Verb::UserMessage, &payload, false);
                 }
             }
