@@ -99,9 +99,9 @@ pub(super) fn wait(
     Ok(found)
 }
 
-/// True if the near member sends more than a little by the link, during the next so long.
-pub(super) fn near_uses(bed: &Bed, link: u8, during: Duration) -> io::Result<bool> {
-    let host = bed.near().host();
+/// True if a member (0: near, 1: far) sends more than a little by the link, during the next so long.
+pub(super) fn uses(bed: &Bed, member: usize, link: u8, during: Duration) -> io::Result<bool> {
+    let host = bed.lab.members[member].host();
     let before = bytes_by_link(host, bed.links)?;
     thread::sleep(during);
     let after = bytes_by_link(host, bed.links)?;

@@ -7,13 +7,15 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::bed::Failure;
-use super::carrying::near_uses;
+use super::carrying;
 use super::outage::FAILING_OVER;
 use super::row::{Case, Load, Measurement, Row};
 use super::trial::link_in_use;
 use crate::lab::stream::Pace;
 
 const LINKS: u8 = 3;
+/// The member whose use of the link counts.
+const NEAR: usize = 0;
 /// The link is down for so long, and then up for so long.
 const HALF_PERIOD: Duration = Duration::from_millis(500);
 /// What is looked at of each half: the end.
@@ -44,10 +46,10 @@ fn measure(case: &Case) -> io::Result<Measurement> {
     while stream.elapsed() < start + case.options.observation(FLAPPING) {
         bed.fail(link, Failure::BlackHole)?;
         thread::sleep(HALF_PERIOD - LOOK);
-        uses.push(near_uses(&bed, link, LOOK)?);
+        uses.push(carrying::uses(&bed, NEAR, link, LOOK)?);
         bed.heal(link, Failure::BlackHole)?;
         thread::sleep(HALF_PERIOD - LOOK);
-        uses.push(near_uses(&bed, link, LOOK)?);
+        uses.push(carrying::uses(&bed, NEAR, link, LOOK)?);
     }
     let end = stream.elapsed();
     let shares = stream.arrived_shares(start, end);

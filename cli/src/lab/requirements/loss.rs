@@ -21,6 +21,8 @@ const STEP: u16 = 20;
 const STEP_TIME: Duration = Duration::from_secs(1);
 /// up to this.
 const MOST: u16 = 200;
+/// For so long it is watched who uses the link.
+const WATCHED: Duration = Duration::from_millis(300);
 /// Above this the link must be left.
 const TOO_MUCH: u16 = 50;
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -66,14 +68,14 @@ fn measure(case: &Case) -> io::Result<Measurement> {
         values: json!({
             "left": sample.to_json(),
             "neverLeft": never,
-            "secondsByTrialAndDirection": trials,
+            "secondsByTrial": trials,
         }),
         text,
         holds: never == 0 && sample.within(limit, limit),
     })
 }
 
-/// When each of the judged directions left the link, counted from the moment at which it lost too much; zero if before.
+/// When each of the judged directions that use the link left it, counted from the moment at which it lost too much; zero if before.
 fn trial(bed: &Bed, judged: &[usize]) -> io::Result<Vec<Option<Duration>>> {
     let stream = bed.stream(Pace::default())?;
     let link = link_in_use(bed)?;
@@ -84,9 +86,15 @@ fn trial(bed: &Bed, judged: &[usize]) -> io::Result<Vec<Option<Duration>>> {
         Ok(())
     };
     // A direction that does not use the link cannot leave it.
+    let mut users = Vec::new();
+    for member in judged.iter().copied() {
+        if carrying::uses(bed, member, link, WATCHED)? {
+            users.push(member);
+        }
+    }
     let start = Instant::now();
     let (mut loss, mut too_much) = (0, None);
-    let left = carrying::wait(bed, judged, link, Until::Left, PATIENCE, || {
+    let left = carrying::wait(bed, &users, link, Until::Left, PATIENCE, || {
         let steps = start.elapsed().as_secs() / STEP_TIME.as_secs();
         let wanted = u16::try_from(steps).map_or(MOST, |n| n.saturating_mul(STEP).min(MOST));
         if wanted != loss {
