@@ -444,7 +444,8 @@ fn peers_of_our_kind_are_asked_more_often_and_answer_each_time() {
     let before = answered(&net);
     let pauses = probe_pauses(&mut net);
     let shortest = pauses.iter().min().unwrap();
-    assert!(*shortest < Duration::from_millis(100), "{shortest:?}");
+    // No unmodified node would answer that.
+    assert!(*shortest < Duration::from_millis(166), "{shortest:?}");
     let answers = answered(&net) - before;
     assert!(
         answers + 4 >= pauses.len() as u64,
@@ -703,7 +704,7 @@ fn a_path_that_fails_in_our_direction_alone_is_left_on_the_peers_word() {
         net.block_one_way(ip(A, failed), ip(B, failed));
         let left = exchange_until(&mut net, 2 * SECOND, |net| active(net) != failed);
         let left = left.expect("it was never left");
-        assert!(left <= Duration::from_millis(350), "{left:?}");
+        assert!(left <= Duration::from_millis(250), "{left:?}");
     }
 }
 
