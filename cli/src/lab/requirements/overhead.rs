@@ -20,7 +20,7 @@ const RATE: u32 = 30;
 const IDLE: Duration = Duration::from_secs(60);
 const WINDOW: Duration = Duration::from_secs(120);
 /// The default failover interval, ms.
-const FAILOVER_INTERVAL: f64 = 1000.0;
+const FAILOVER_INTERVAL: u32 = 1000;
 const MOST_MEGABYTES: f64 = 10.0;
 const MONTH: f64 = 30.0 * 86_400.0;
 
@@ -88,7 +88,7 @@ fn probes(case: &Case) -> io::Result<Measurement> {
     let counted = |direction: Direction| case.peer == Peer::Hawser || direction == Direction::Out;
     for (strategy, limit) in [
         ("dynamic", 10.0),
-        ("active", 70.0 * 4000.0 / FAILOVER_INTERVAL),
+        ("active", 70.0 * 4000.0 / f64::from(FAILOVER_INTERVAL)),
     ] {
         let scenario = Scenario::equal(2, RATE, case.policy)
             .with("failoverInterval", json!(FAILOVER_INTERVAL))
