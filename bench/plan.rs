@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use bond::{Cursor, HashPolicy, Plan, flow};
+use bond::policy::allocation::Shares;
+use bond::policy::slots::SlotTable;
+use bond::{Cursor, HashPolicy, PathId, PathIndex, Plan, flow};
 use divan::{Bencher, black_box};
+use protocol::Instant;
 
 fn main() {
     divan::main();
@@ -79,6 +82,31 @@ fn slots_layer2(bencher: Bencher<'_, '_>) {
 fn flow_hash(bencher: Bencher<'_, '_>) {
     let (_, payload) = frame();
     bencher.bench_local(|| flow::flow_hash(0x0800, black_box(&payload)));
+}
+
+/// All flows of a path that failed get another, and the workers' plan follows.
+#[divan::bench]
+fn repoint_after_failure(bencher: Bencher<'_, '_>) {
+    let shares = |paths: u32| -> Shares {
+        (0..paths)
+            .map(|path| (PathId(path), 1.0 / f64::from(paths)))
+            .collect()
+    };
+    let mut table = SlotTable::default();
+    table.retarget(&shares(4), Instant::from_millis(0));
+    let rest = shares(3);
+    bencher
+        .with_inputs(|| table.clone())
+        .bench_local_refs(|table| {
+            table.retarget(&rest, Instant::from_millis(1000));
+            let (paths, slots) = table.owners()?;
+            let plan = Plan::Slots {
+                slots: Arc::clone(slots),
+                paths: paths.into(),
+                hash: HashPolicy::default(),
+            };
+            Some(plan.map(|path| PathIndex::try_from(path.0).ok()))
+        });
 }
 
 /// The pick alone, of a known flow.

@@ -99,7 +99,8 @@ pub struct Bond {
     pub(crate) peer: Address,
     pub(crate) settings: Arc<PolicySettings>,
     pub(crate) traits: PeerTraits,
-    pub(crate) members: BTreeMap<PathId, Member>,
+    /// Boxed: a map has room for eleven in a piece.
+    pub(crate) members: BTreeMap<PathId, Box<Member>>,
     /// What workers follow.
     pub(crate) plan: Plan<PathId>,
     /// What the policy decided; the plan is another one while the bond is idle.
@@ -215,7 +216,7 @@ impl Bond {
         let member = Member::new(path, rule, punishment, jitter as u32, now);
         let label = member.label();
         let is_trial = member.life.phase == Phase::Trial;
-        self.members.insert(member.info.id, member);
+        self.members.insert(member.info.id, Box::new(member));
         self.is_dirty = true;
         if let Some(reason) = refused {
             self.tell(
@@ -340,7 +341,7 @@ impl Bond {
 
     /// What to tell the peer about a path; `None`: there is no such path.
     pub fn attributes(&self, path: PathId) -> Option<LinkAttributes> {
-        self.members.get(&path).map(Member::attributes)
+        self.members.get(&path).map(|member| member.attributes())
     }
 
     /// A peer of our kind says this of a path.
@@ -418,9 +419,11 @@ impl Bond {
             self.evaluate(now);
             self.due = self.next_due(now);
         }
-        self.outputs
-            .pop_front()
-            .unwrap_or(Output::Timeout(self.due))
+        self.outputs.pop_front().unwrap_or_else(|| {
+            // Events come seldom, and room for them is large.
+            self.outputs = VecDeque::new();
+            Output::Timeout(self.due)
+        })
     }
 
     /// The plan in force.

@@ -31,6 +31,8 @@ const SURPRISE: f64 = 0.2;
 const GROWTH: f64 = 1.25;
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
+/// Losses are remembered so long.
+const LOSS_MEMORY: Duration = Duration::from_secs(5);
 /// Reports this recent make our own windows needless.
 const REPORTED: Duration = Duration::from_secs(2);
 
@@ -64,6 +66,7 @@ pub(crate) struct Capacity {
     kind: Kind,
     confirmed: Instant,
     full_since: Option<Instant>,
+    last_full: Option<Instant>,
     /// Round trip of late, in microseconds.
     round_trip: f64,
     asked: Option<Instant>,
@@ -155,16 +158,17 @@ impl Capacity {
             _ => 0.0,
         };
         let calm = if self.full_since.is_some() { CALM } else { 1.0 };
-        let is_full = ours
-            && interval <= LONGEST_WINDOW
-            && rate > LEAST
-            && (overloaded || queue > QUEUE.max(least / 2.0) * calm);
+        let queues = queue > QUEUE.max(least / 2.0) * calm;
+        let is_full = ours && interval <= LONGEST_WINDOW && rate > LEAST && (overloaded || queues);
         if is_full && self.full_since.is_none() {
             self.full_since = Some(now);
             // What came before the queue says nothing.
             self.windows = Default::default();
         } else if !is_full {
             self.full_since = None;
+        }
+        if is_full && queues {
+            self.last_full = Some(now);
         }
         self.windows.rotate_left(1);
         self.windows[WINDOWS - 1] = Window {
@@ -207,13 +211,15 @@ impl Capacity {
         (bits, Duration::from_micros(micros))
     }
 
-    /// Another path is full, and this one may have room: let it have more, until it is full or traffic fits.
+    /// Another path is full, and this one, which never was, may have room: let it have more, until it is full or traffic
+    /// fits.
     pub(crate) fn raise(&mut self, now: Instant) {
         let is_recent = self
             .sent_since
             .max(self.last_report)
             .is_some_and(|last| now < last + LONGEST_WINDOW);
-        if self.full_since.is_some() || !is_recent {
+        let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
+        if is_known || self.full_since.is_some() || !is_recent {
             return;
         }
         let (bits, time) = self.latest(MEASUREMENT);
@@ -253,6 +259,11 @@ impl Capacity {
     /// No less than this fits, in bit/s.
     pub(crate) fn bound(&self) -> u64 {
         self.bits as u64
+    }
+
+    /// Packets queued lately: losses were of our making.
+    pub(crate) fn was_full(&self, now: Instant) -> bool {
+        self.last_full.is_some_and(|last| now <= last + LOSS_MEMORY)
     }
 
     /// Since when it is full.

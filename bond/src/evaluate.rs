@@ -10,7 +10,6 @@ use crate::bond::{Bond, Output};
 use crate::config::{BalancePolicy, BasePolicy, LinkMode, RebalanceStrategy};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Phase;
-use crate::member::Member;
 use crate::path::PathId;
 use crate::plan::Plan;
 use crate::policy::placement::{Balance, Lane};
@@ -59,8 +58,8 @@ impl Bond {
 
     /// While some path is full, the others may carry more than they do.
     fn raise_bounds(&mut self, now: Instant) {
-        let is_full = |member: &Member| member.quality.capacity.full_since().is_some();
-        if self.members.values().any(is_full) {
+        let mut members = self.members.values();
+        if members.any(|member| member.quality.capacity.full_since().is_some()) {
             for member in self.members.values_mut() {
                 member.quality.capacity.raise(now);
             }
@@ -117,13 +116,19 @@ impl Bond {
             BasePolicy::BalanceRr => balance_rr::plan(
                 views,
                 self.overflows,
+                self.traits.can_reorder,
                 settings.packets_per_link,
                 &self.decided,
             ),
             BasePolicy::BalanceAware
                 if balance_aware::places_packets(settings.balance, self.traits.can_reorder) =>
             {
-                balance_aware::packet_plan(views, self.overflows, &self.decided)
+                balance_aware::packet_plan(
+                    views,
+                    self.overflows,
+                    self.traits.can_reorder,
+                    &self.decided,
+                )
             }
             BasePolicy::BalanceXor | BasePolicy::BalanceAware => {
                 self.decide_slots(views, events, now)

@@ -297,11 +297,17 @@ impl Member {
         let (loss, outcomes) = self.quality.loss(now);
         // Two of twenty may be chance.
         let lost = (loss * outcomes as f64).round();
+        // A full path loses what is too much: its share, not its place, is what has to change.
+        let soft_loss = if self.quality.capacity.was_full(now) {
+            HARD_LOSS
+        } else {
+            SOFT_LOSS
+        };
         [
             (
                 "loss",
                 told((loss, outcomes)).filter(|_| lost >= 3.0),
-                Some(limits.loss.unwrap_or(SOFT_LOSS)),
+                Some(limits.loss.unwrap_or(soft_loss)),
             ),
             (
                 "error ratio",
@@ -397,6 +403,7 @@ impl Member {
             preferred: self.rule.preferred,
             quality: 1.0,
             latency: self.quality.latency(),
+            least_latency: self.quality.least_latency(),
             variation: self.quality.variation().unwrap_or_default(),
             declared: self.speed(),
             max_rate: self.rule.max_rate,

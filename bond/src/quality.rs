@@ -22,7 +22,7 @@ const AVAILABILITY_WINDOW: Duration = Duration::from_secs(600);
 /// Changes between up and down that are remembered for it.
 const TRANSITIONS: usize = 64;
 /// Samples in a windowed maximum; older ones are merged.
-const MAXIMA: usize = 32;
+const MAXIMA: usize = 8;
 
 /// A rate that forgets exponentially.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,16 +51,19 @@ impl Rate {
 /// Good and bad outcomes of the last five seconds.
 #[derive(Clone, Debug, Default)]
 struct Outcomes {
-    buckets: VecDeque<(u64, u64, u64)>,
+    /// Number of the bucket, good, bad.
+    buckets: VecDeque<(u32, u32, u32)>,
 }
 
 impl Outcomes {
     fn add(&mut self, good: u64, bad: u64, now: Instant) {
-        let index = now.as_micros() / BUCKET.as_micros() as u64;
+        let index = Self::index(now);
+        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let (good, bad) = (small(good), small(bad));
         match self.buckets.back_mut() {
             Some((at, g, b)) if *at >= index => {
-                *g += good;
-                *b += bad;
+                *g = g.saturating_add(good);
+                *b = b.saturating_add(bad);
             }
             _ => self.buckets.push_back((index, good, bad)),
         }
@@ -69,12 +72,18 @@ impl Outcomes {
         }
     }
 
+    fn index(now: Instant) -> u32 {
+        (now.as_micros() / BUCKET.as_micros() as u64) as u32
+    }
+
     fn totals(&self, now: Instant) -> (u64, u64) {
-        let oldest = (now.as_micros() / BUCKET.as_micros() as u64).saturating_sub(BUCKETS as u64);
+        let oldest = Self::index(now).saturating_sub(BUCKETS as u32);
         self.buckets
             .iter()
             .filter(|(at, ..)| *at > oldest)
-            .fold((0, 0), |(good, bad), (_, g, b)| (good + g, bad + b))
+            .fold((0, 0), |(good, bad), (_, g, b)| {
+                (good + u64::from(*g), bad + u64::from(*b))
+            })
     }
 }
 
@@ -199,6 +208,12 @@ impl Quality {
     /// Smoothed one-way latency: half a round trip.
     pub fn latency(&self) -> Option<Duration> {
         self.round_trip().map(|round_trip| round_trip / 2)
+    }
+
+    /// Half of the least round trip so far.
+    pub fn least_latency(&self) -> Option<Duration> {
+        self.smallest
+            .map(|micros| Duration::from_micros(u64::from(micros) / 2))
     }
 
     /// Largest one-way latency of the last 10 s.

@@ -97,8 +97,13 @@ impl Bond {
             )
         };
         let works =
-            |member: &&Member| member.life.phase == Phase::Up && member.rule.refused.is_none();
-        let places: Vec<_> = self.members.values().filter(works).map(place).collect();
+            |member: &&Box<Member>| member.life.phase == Phase::Up && member.rule.refused.is_none();
+        let places: Vec<_> = self
+            .members
+            .values()
+            .filter(works)
+            .map(|m| place(m))
+            .collect();
         for member in self.members.values_mut() {
             let own = place(member);
             member.has_alternative = places.iter().any(|other| *other != own);
@@ -126,7 +131,7 @@ impl Bond {
         };
         let link = suspect.info.interface.clone();
         let since = suspect.prober.unanswered().unwrap_or(now);
-        let mut others: Vec<&mut Member> = self
+        let mut others: Vec<&mut Box<Member>> = self
             .members
             .values_mut()
             .filter(|member| member.info.interface != link && member.life.phase == Phase::Up)

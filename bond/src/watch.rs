@@ -238,7 +238,9 @@ impl Member {
         }
         let watch = self.watch(around, now);
         let lost = self.prober.expire(&watch, now);
-        if lost > 0 && self.life.phase == Phase::Up {
+        // A stock peer passes over probes that a queue pushed together, and those are no loss.
+        let is_pushed = around.is_stock && self.quality.capacity.was_full(now);
+        if lost > 0 && self.life.phase == Phase::Up && !is_pushed {
             self.quality.add_outcomes(0, lost, now);
             self.life.punishment.add_losses(lost);
         }

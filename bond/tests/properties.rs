@@ -60,6 +60,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
                 preferred,
                 quality,
                 latency: Some(Duration::from_millis(u64::from(id) * 7 % 50)),
+                least_latency: Some(Duration::from_millis(10)),
                 variation: Duration::from_millis(1),
                 declared,
                 measured,
@@ -119,7 +120,7 @@ proptest! {
     fn rotation_follows_the_shares(views in any_views()) {
         let paths = candidates(&views, false);
         let shares = shares(&paths, Basis::Capacity);
-        let Plan::Rotate { paths: turns, .. } = balance_rr::plan(&views, false, 8, &Plan::Unreachable) else {
+        let Plan::Rotate { paths: turns, .. } = balance_rr::plan(&views, false, true, 8, &Plan::Unreachable) else {
             return Ok(());
         };
         prop_assert!(turns.len() <= 64 + shares.len());

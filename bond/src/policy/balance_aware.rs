@@ -38,8 +38,13 @@ pub fn retarget(
 }
 
 /// Packet by packet: single packets in turn, in proportion to the shares.
-pub fn packet_plan(views: &[View], overflow: bool, previous: &Plan<PathId>) -> Plan<PathId> {
-    balance_rr::plan(views, overflow, 1, previous)
+pub fn packet_plan(
+    views: &[View],
+    overflow: bool,
+    can_reorder: bool,
+    previous: &Plan<PathId>,
+) -> Plan<PathId> {
+    balance_rr::plan(views, overflow, can_reorder, 1, previous)
 }
 
 /// How long a flow must be silent so that its packets stay in order when it changes its path: the difference of latencies,

@@ -1,5 +1,7 @@
 //! `balance-rr`: paths take turns, in proportion to their capacity.
 
+use std::time::Duration;
+
 use super::allocation::{Basis, Shares, shares};
 use super::{View, candidates};
 use crate::path::PathId;
@@ -7,15 +9,21 @@ use crate::plan::Plan;
 
 /// Turns of a cycle at most.
 const TURNS: usize = 64;
+/// A path that is so much farther than the nearest is not like it.
+const FARTHER: Duration = Duration::from_millis(20);
 
 /// A cycle of turns. The previous one stays while it is nearly right, so that rotations do not start over without cause.
 pub fn plan(
     views: &[View],
     overflow: bool,
+    can_reorder: bool,
     packets_per_path: u16,
     previous: &Plan<PathId>,
 ) -> Plan<PathId> {
-    let paths = candidates(views, overflow);
+    let mut paths = candidates(views, overflow);
+    if !can_reorder {
+        paths = alike(paths);
+    }
     let shares = shares(&paths, Basis::Capacity);
     if let Plan::Rotate {
         paths: turns,
@@ -27,6 +35,27 @@ pub fn plan(
         return previous.clone();
     }
     cycle(&shares, packets_per_path)
+}
+
+/// Where nobody restores the order, one flow over unlike paths gets less than over the best of them alone. So paths are left
+/// out that are known to carry less than half of the widest, or that are 20 ms farther than the nearest; not if the operator
+/// said what paths are to carry.
+fn alike(paths: Vec<&View>) -> Vec<&View> {
+    let is_said = |path: &&View| path.declared.is_some() || path.allocation.is_some();
+    if paths.iter().any(is_said) {
+        return paths;
+    }
+    let width = |path: &View| path.measured.unwrap_or(path.reached);
+    let nearest = paths.iter().filter_map(|path| path.least_latency).min();
+    let is_near = |path: &View| match (path.least_latency, nearest) {
+        (Some(latency), Some(nearest)) => latency <= nearest + FARTHER,
+        _ => true,
+    };
+    let near: Vec<&View> = paths.iter().copied().filter(|path| is_near(path)).collect();
+    let widest = near.iter().map(|path| width(path)).max().unwrap_or(0);
+    near.into_iter()
+        .filter(|path| path.measured.is_none_or(|bits| bits >= widest / 2))
+        .collect()
 }
 
 /// A plan in which each path has turns in proportion to its share, spread evenly over the cycle (smooth weighted round robin).
@@ -106,16 +135,16 @@ mod tests {
     #[test]
     fn equal_paths_alternate_and_unequal_ones_interleave() {
         let mut views = [view(1, "a"), view(2, "b"), view(3, "c")];
-        let even = plan(&views, false, 8, &Plan::Unreachable);
+        let even = plan(&views, false, false, 8, &Plan::Unreachable);
         assert_eq!(turns_of(&even), [1, 2, 3]);
         views[0].declared = Some(Speed::Relative(20));
         views[1].declared = Some(Speed::Relative(10));
         views[2].declared = Some(Speed::Relative(10));
-        let weighted = plan(&views, false, 8, &even);
+        let weighted = plan(&views, false, false, 8, &even);
         assert_eq!(turns_of(&weighted), [1, 2, 3, 1]);
         // A change of a few percent is no reason to start over.
         views[0].declared = Some(Speed::Relative(21));
-        assert_eq!(plan(&views, false, 8, &weighted), weighted);
+        assert_eq!(plan(&views, false, false, 8, &weighted), weighted);
     }
 
     #[test]
@@ -123,7 +152,16 @@ mod tests {
         let mut views = [view(1, "a"), view(2, "b")];
         views[0].measured = Some(50_000_000);
         views[1].measured = Some(5_000_000);
-        let plan = turns_of(&plan(&views, false, 8, &Plan::Unreachable));
+        let turns = |views: &[View], can_reorder| {
+            turns_of(&plan(views, false, can_reorder, 8, &Plan::Unreachable))
+        };
+        // None at all if nobody restores the order, and the operator said nothing.
+        assert_eq!(turns(&views, false), [1]);
+        views[1].least_latency = Some(Duration::from_millis(40));
+        views[1].measured = Some(50_000_000);
+        assert_eq!(turns(&views, false), [1]);
+        views[1].measured = Some(5_000_000);
+        let plan = turns(&views, true);
         let slow = plan.iter().filter(|path| **path == 2).count() as f64 / plan.len() as f64;
         assert!((slow - 1.0 / 11.0).abs() < 0.011, "{slow}");
     }

@@ -58,14 +58,15 @@ pub(super) struct Active {
 }
 
 impl Active {
-    /// How much of a flow it is: 1 unless it is known to send little beside others that send `usual` bytes per second.
+    /// How much of a flow it is: 1 unless it sends little beside others that send `usual` bytes per second. A flow that has
+    /// just begun is none yet: it may hardly ever send.
     pub(super) fn weight(&self, usual: f64) -> f64 {
         if self.known {
             (2.0 * self.rate / usual.max(1.0)).min(1.0)
-        } else if self.seen {
-            (self.sent / SOME_BYTES).min(1.0)
-        } else {
+        } else if self.sent >= SOME_BYTES {
             1.0
+        } else {
+            0.0
         }
     }
 }
@@ -151,6 +152,11 @@ impl Load {
     /// Whether its flow may be moved again.
     pub(super) fn is_rested(&self, slot: usize) -> bool {
         self.ages[slot] & MOVED == 0 || self.ages[slot] & MAX_AGE >= REST || self.has_ended(slot)
+    }
+
+    /// Its last move is a second old.
+    pub(super) fn has_settled(&self, slot: usize) -> bool {
+        self.ages[slot] & MAX_AGE >= YOUTH
     }
 
     /// It carries no flow.

@@ -59,6 +59,8 @@ pub struct View {
     pub quality: f64,
     /// Smoothed one-way latency.
     pub latency: Option<Duration>,
+    /// The least one-way latency so far: what no queue adds to.
+    pub least_latency: Option<Duration>,
     /// Its deviation.
     pub variation: Duration,
     /// Declared speed.
@@ -181,6 +183,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         preferred: true,
         quality: 1.0,
         latency: Some(Duration::from_millis(10)),
+        least_latency: Some(Duration::from_millis(10)),
         variation: Duration::from_millis(1),
         declared: None,
         max_rate: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::load::Active;
-use super::slots::{Mobility, PER_STEP, SHARE_TOLERANCE, SlotTable};
+use super::slots::{Mobility, PER_STEP, SlotTable};
 use crate::path::PathId;
 
 /// A flow moves for this much more, and onto a path without flows even for a little less, since all gain by it.
@@ -17,6 +17,8 @@ const GAIN: f64 = 1.2;
 const GAIN_OF_EMPTY: f64 = 0.95;
 /// A new flow moves for this much more.
 const GAIN_OF_YOUNG: f64 = 1.1;
+/// For so much more a flow moves although it was moved lately: that was a mistake.
+const GAIN_OF_MISTAKEN: f64 = 3.0;
 /// Less than this part of a flow is none.
 const FLOW: f64 = 0.5;
 /// A path is relieved after it was full this long.
@@ -29,6 +31,8 @@ const TRIAL_AFTER: Duration = Duration::from_secs(1);
 const TRIAL_AT_MOST: Duration = Duration::from_secs(2);
 const TRIAL_PAUSE: Duration = Duration::from_secs(10);
 const FAILED_TRIAL_PAUSE: Duration = Duration::from_secs(60);
+/// Bytes that are off the target shares by less, of the whole, are left so.
+const LOAD_TOLERANCE: f64 = 0.03;
 /// Bytes per second below which load is not worth balancing.
 const WORTHWHILE: f64 = 20_000.0;
 
@@ -225,7 +229,7 @@ impl SlotTable {
             .collect();
         let worst = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
         let first = worst(&errors);
-        if first <= SHARE_TOLERANCE * total {
+        if first <= LOAD_TOLERANCE * total {
             return 0;
         }
         let mut movable: Vec<(Active, usize)> = tally
@@ -254,7 +258,7 @@ impl SlotTable {
             };
             let (flow, _) = movable[best];
             // A move that gains little would soon be taken back.
-            if gain(flow.rate) < 0.02 * total {
+            if gain(flow.rate) < flow.rate {
                 break;
             }
             movable.swap_remove(best);
@@ -315,13 +319,21 @@ impl SlotTable {
             } else {
                 GAIN
             };
-            if left(&to) <= margin * capacity(from) / tally.counts[from].max(1.0) {
+            let present = capacity(from) / tally.counts[from].max(1.0);
+            if left(&to) <= margin * present {
                 break;
             }
+            let was_mistaken = left(&to) > GAIN_OF_MISTAKEN * present;
             let candidate = (0..tally.flows.len())
                 .filter(|index| {
                     let (flow, place, weight) = &tally.flows[*index];
-                    *place == from && *weight >= FLOW && self.is_movable(flow)
+                    let settled = self
+                        .load
+                        .as_ref()
+                        .is_some_and(|load| load.has_settled(flow.slot));
+                    *place == from
+                        && *weight >= FLOW
+                        && (self.is_movable(flow) || was_mistaken && flow.known && settled)
                 })
                 .min_by_key(|index| tally.flows[*index].0.slot);
             let Some(index) = candidate else {

@@ -22,7 +22,7 @@ const YOUNG_STEP: Duration = Duration::from_millis(50);
 /// At most this many slots that carry flows move per step: a tenth.
 pub(super) const PER_STEP: usize = SLOTS / 10;
 /// Target shares that change by less leave the slots where they are: of the whole, and of a share itself.
-pub(super) const SHARE_TOLERANCE: f64 = 0.05;
+const SHARE_TOLERANCE: f64 = 0.05;
 const RELATIVE_TOLERANCE: f64 = 0.25;
 const SMALL_SHARE: f64 = 0.01;
 /// An opportunistic move waits no longer for a pause.

@@ -1,0 +1,209 @@
+//! What flows get over several links: requirements of balancing, with a peer that reports what it received and with one that
+//! does not. Rates are small, so that few packets tell.
+
+mod traffic;
+
+use bond::config::{BalancePolicy, RebalanceStrategy};
+use bond::{BasePolicy, PolicySettings};
+use traffic::{Link, Network};
+
+const PEERS: [(&str, bool); 2] = [("own peer", false), ("stock peer", true)];
+
+fn settings(base: BasePolicy) -> PolicySettings {
+    PolicySettings::standard(base)
+}
+
+fn aware() -> PolicySettings {
+    settings(BasePolicy::BalanceAware)
+}
+
+fn equal(count: usize) -> Vec<Link> {
+    vec![Link::new(6.0); count]
+}
+
+fn ten_to_one() -> [Link; 2] {
+    [Link::new(30.0), Link::new(3.0)]
+}
+
+/// As many flows as links, and one more: no link is left idle.
+#[test]
+fn as_many_flows_as_links_fill_them_all() {
+    for (peer, is_stock) in PEERS {
+        for links in [2, 4] {
+            for flows in [links, links + 1] {
+                let mut network = Network::new(aware(), is_stock, &equal(links), 3);
+                network.start_iperf(flows);
+                network.seconds(2.0);
+                let part = network.part_of_sum(5.0);
+                println!("{peer}: {flows} flows, {links} links: {part:.3}");
+                assert!(part >= 0.95, "{part}\n{}", network.text());
+            }
+        }
+    }
+}
+
+#[test]
+fn many_flows_fill_equal_links_without_any_declaration() {
+    for (peer, is_stock) in PEERS {
+        let mut network = Network::new(aware(), is_stock, &equal(3), 5);
+        network.start_iperf(12);
+        network.seconds(2.0);
+        let part = network.part_of_sum(5.0);
+        println!("{peer}: 12 flows, 3 links: {part:.3}");
+        assert!(part >= 0.95, "{part}\n{}", network.text());
+    }
+}
+
+#[test]
+fn hashed_flows_leave_a_full_link_for_an_idle_one() {
+    let mut sum = 0.0;
+    for seed in 1..=4 {
+        let mut network = Network::new(
+            settings(BasePolicy::BalanceXor),
+            seed % 2 == 0,
+            &equal(2),
+            seed,
+        );
+        network.start_iperf(8);
+        network.seconds(3.0);
+        sum += network.part_of_sum(4.0);
+    }
+    println!("balance-xor, 8 flows, 2 links: {:.3}", sum / 4.0);
+    assert!(sum / 4.0 >= 0.85, "{sum}");
+}
+
+/// Nobody said that one link is ten times as wide.
+#[test]
+fn one_flow_gets_no_less_than_over_the_best_of_unlike_links() {
+    for (peer, is_stock) in PEERS {
+        for base in [BasePolicy::BalanceAware, BasePolicy::BalanceXor] {
+            for seed in 1..=3 {
+                let mut network = Network::new(settings(base), is_stock, &ten_to_one(), seed);
+                network.start_iperf(1);
+                network.seconds(5.0);
+                let rate: f64 = network.rates(4.0).iter().sum();
+                println!(
+                    "{peer}, {base}, seed {seed}: {:.2} of 30 Mbit/s",
+                    rate / 1e6
+                );
+                assert!(rate >= 29.1e6, "{rate}\n{}", network.text());
+            }
+        }
+    }
+}
+
+#[test]
+fn flows_over_unlike_links_use_both_and_none_starves() {
+    for (peer, is_stock) in PEERS {
+        let mut network = Network::new(aware(), is_stock, &ten_to_one(), 4);
+        network.start_iperf(12);
+        network.seconds(6.0);
+        let rates = network.rates(8.0);
+        let part = rates.iter().sum::<f64>() / 33e6;
+        let least = rates[1..].iter().copied().fold(f64::INFINITY, f64::min);
+        println!(
+            "{peer}: {part:.3} of the sum, least flow {:.2} Mbit/s",
+            least / 1e6
+        );
+        assert!(part >= 0.93, "{part}\n{}", network.text());
+        assert!(least >= 0.5 * 33e6 / 12.0, "{least}\n{}", network.text());
+    }
+}
+
+#[test]
+fn a_link_that_loses_two_of_a_hundred_contributes_what_it_can() {
+    let mut links = equal(3);
+    for link in &mut links {
+        link.delay = std::time::Duration::from_millis(1);
+    }
+    links[1].loss = 0.02;
+    let mut network = Network::new(aware(), false, &links, 6);
+    network.start_iperf(12);
+    network.seconds(3.0);
+    let part = network.part_of_sum(6.0);
+    println!("2 % loss on one of three: {part:.3}");
+    assert!(part >= 0.90, "{part}\n{}", network.text());
+}
+
+/// The target share of a link follows its capacity down and up again.
+#[test]
+fn shares_follow_capacity_down_and_up() {
+    for (peer, is_stock) in PEERS {
+        for (strategy, patience) in [
+            (RebalanceStrategy::Aggressive, 3.0),
+            (RebalanceStrategy::Opportunistic, 10.0),
+        ] {
+            let mut settings = aware();
+            settings.rebalance = strategy;
+            let mut network = Network::new(settings, is_stock, &vec![Link::new(20.0); 2], 7);
+            network.start_iperf(8);
+            network.seconds(5.0);
+            network.link(2).rate = 2e6;
+            network.seconds(patience);
+            let narrow = network.target(2);
+            let wanted = 2.0 / 22.0;
+            println!(
+                "{peer}, {strategy:?}: {narrow:.3} after a fall to a tenth, wanted {wanted:.3}"
+            );
+            assert!(
+                (narrow - wanted).abs() <= 0.1,
+                "{narrow}\n{}",
+                network.text()
+            );
+            network.link(2).rate = 20e6;
+            network.seconds(10.0);
+            let wide = network.target(2);
+            println!("{peer}, {strategy:?}: {wide:.3} after a rise to ten times");
+            assert!((wide - 0.5).abs() <= 0.1, "{wide}\n{}", network.text());
+        }
+    }
+}
+
+/// A hundred paced flows; then nothing moves any more.
+#[test]
+fn many_flows_follow_declared_shares_and_then_stay() {
+    use bond::config::{LinkMode, LinkSettings, Speed};
+    let mut settings = aware();
+    settings.links = [(1, 1000), (2, 100), (3, 100)]
+        .map(|(number, speed)| LinkSettings {
+            mode: LinkMode::Primary,
+            speed_up: Some(Speed::Relative(speed)),
+            ..LinkSettings::new(&format!("wan{number}"))
+        })
+        .into();
+    let links = [Link::new(20.0), Link::new(4.0), Link::new(4.0)];
+    let mut network = Network::new(settings, false, &links, 8);
+    network.start_paced(100, 0.04);
+    network.seconds(15.0);
+    let (settled, before) = (network.now, network.links.clone());
+    network.seconds(30.0);
+    let sent: Vec<u64> = network
+        .links
+        .iter()
+        .map(|(id, link)| link.bytes - before[id].bytes)
+        .collect();
+    let all: u64 = sent.iter().sum();
+    for (sent, wanted) in sent.iter().zip([1000.0, 100.0, 100.0]) {
+        let part = *sent as f64 / all as f64;
+        println!("{part:.3}, wanted {:.3}", wanted / 1200.0);
+        assert!((part - wanted / 1200.0).abs() <= 0.05, "{part}");
+    }
+    let moved = network.moved_since(settled);
+    println!("{moved} slots moved in 30 s");
+    assert!(moved <= 5, "{moved}\n{}", network.text());
+}
+
+#[test]
+fn a_static_flow_is_placed_once() {
+    let mut settings = aware();
+    settings.balance = BalancePolicy::FlowStatic;
+    let mut network = Network::new(settings, false, &equal(3), 9);
+    network.start_iperf(3);
+    network.seconds(8.0);
+    for flow in &network.flows {
+        assert!(flow.moves.len() <= 1, "{:?}", flow.moves);
+    }
+    let part = network.part_of_sum(3.0);
+    println!("flow-static, 3 flows, 3 links: {part:.3}");
+    assert!(part >= 0.95, "{part}\n{}", network.text());
+}

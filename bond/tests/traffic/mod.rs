@@ -1,0 +1,534 @@
+//! Links with rates, delays, queues and losses, flows that behave like TCP's or are paced, and one bond that spreads them:
+//! packet by packet, on virtual time.
+
+#![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
+
+mod tcp;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bond::plan::{Cursor, Pick, SLOTS};
+use bond::{
+    Bond, BondEvent, DeliveryReport, EventKind, Output, PathId, PathInfo, PeerTraits, Plan,
+    PolicySettings,
+};
+use protocol::{Address, Instant};
+use tcp::Tcp;
+
+/// Bytes of a data packet, of an answer to two of them, and of a probe.
+pub const PACKET: u64 = 1250;
+const ANSWER: u64 = 80;
+const PROBE: u64 = 70;
+const STEP: Duration = Duration::from_millis(1);
+
+/// A link, as it is at present.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Bit/s.
+    pub rate: f64,
+    /// One way.
+    pub delay: Duration,
+    /// How long the queue may be, in time.
+    pub buffer: Duration,
+    /// Of each packet to be lost, besides those that find the queue full.
+    pub loss: f64,
+    credit: f64,
+    queue: VecDeque<Packet>,
+    queued: u64,
+    sequence: u64,
+    /// At the receiver, since the last report: bytes, packets, highest sequence number then and now.
+    arrived: (u64, u32, u64, u64),
+    latest_sent: Option<Instant>,
+    last_echo: Option<Instant>,
+    /// Told to the bond every 50 ms.
+    sent: (u64, u64),
+    received: (u64, u64),
+    /// Bytes that left, in all.
+    pub bytes: u64,
+}
+
+impl Link {
+    /// 5 ms away, with a queue of 40 ms.
+    pub fn new(megabits: f64) -> Self {
+        Self {
+            rate: megabits * 1e6,
+            delay: Duration::from_millis(5),
+            buffer: Duration::from_millis(40),
+            loss: 0.0,
+            credit: 0.0,
+            queue: VecDeque::new(),
+            queued: 0,
+            sequence: 0,
+            arrived: (0, 0, 0, 0),
+            latest_sent: None,
+            last_echo: None,
+            sent: (0, 0),
+            received: (0, 0),
+            bytes: 0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Load {
+    Data { flow: usize, number: u64 },
+    Probe(u64),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    load: Load,
+    bytes: u64,
+    sent: Instant,
+    sequence: u64,
+}
+
+enum Arrival {
+    There(PathId, Packet),
+    Back(PathId, Load),
+}
+
+/// What sends.
+enum Sender {
+    Tcp(Tcp),
+    /// Packets a fixed time apart.
+    Paced {
+        interval: Duration,
+        next: Instant,
+    },
+}
+
+/// A flow.
+pub struct Flow {
+    sender: Sender,
+    hash: u32,
+    /// Bytes that arrived for the first time.
+    pub arrived: u64,
+    pub is_over: bool,
+    /// Path of its last packet, and when that last changed.
+    pub path: Option<PathId>,
+    pub moves: Vec<Instant>,
+}
+
+/// Everything.
+pub struct Network {
+    pub now: Instant,
+    pub bond: Bond,
+    pub links: BTreeMap<PathId, Link>,
+    pub flows: Vec<Flow>,
+    pub events: Vec<BondEvent>,
+    /// Slots that changed their path, each time.
+    pub slot_moves: Vec<(Instant, usize)>,
+    is_stock: bool,
+    plan: Vec<PathId>,
+    cursor: Cursor,
+    on_the_way: BTreeMap<(Instant, u64), Arrival>,
+    counter: u64,
+    random: u64,
+    slot_bytes: Box<[u64; SLOTS]>,
+    slot_seen: Box<[Option<Instant>; SLOTS]>,
+    slots_told: Instant,
+    early: u8,
+    next_report: Instant,
+}
+
+impl Network {
+    /// `is_stock`: the peer answers six probes a second and reports nothing.
+    pub fn new(settings: PolicySettings, is_stock: bool, links: &[Link], seed: u64) -> Self {
+        let now = Instant::from_millis(1_000_000);
+        let traits = PeerTraits {
+            is_stock,
+            can_reorder: false,
+        };
+        let peer = Address::from_u64(0x16_a03a_3d03);
+        let mut network = Self {
+            now,
+            bond: Bond::new(Arc::new(settings), peer, traits, now, seed),
+            links: BTreeMap::new(),
+            flows: Vec::new(),
+            events: Vec::new(),
+            slot_moves: Vec::new(),
+            is_stock,
+            plan: Vec::new(),
+            cursor: Cursor::default(),
+            on_the_way: BTreeMap::new(),
+            counter: 0,
+            random: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            slot_bytes: Box::new([0; SLOTS]),
+            slot_seen: Box::new([None; SLOTS]),
+            slots_told: now,
+            early: 0,
+            next_report: now,
+        };
+        for (id, link) in (1..).zip(links) {
+            network.links.insert(PathId(id), link.clone());
+            let path = PathInfo {
+                id: PathId(id),
+                interface: format!("wan{id}"),
+                interface_mac: None,
+                local: format!("10.78.{id}.1:9993").parse().expect("an address"),
+                remote: format!("10.78.{id}.2:9993").parse().expect("an address"),
+                link_up: true,
+                confirmed: true,
+            };
+            network.bond.add_path(path, now);
+        }
+        network.drain();
+        network.seconds(2.0);
+        network
+    }
+
+    /// The bond, with a new one in its place.
+    pub fn take_bond(&mut self) -> Bond {
+        let settings = Arc::clone(self.bond.settings());
+        let peer = Address::from_u64(0x16_a03a_3d03);
+        let traits = PeerTraits {
+            is_stock: true,
+            can_reorder: false,
+        };
+        std::mem::replace(
+            &mut self.bond,
+            Bond::new(settings, peer, traits, self.now, 1),
+        )
+    }
+
+    pub fn link(&mut self, id: u32) -> &mut Link {
+        self.links.get_mut(&PathId(id)).expect("a link")
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    fn chance(&mut self) -> f64 {
+        (self.draw() % 1_000_000) as f64 / 1e6
+    }
+
+    fn start(&mut self, sender: Sender) -> usize {
+        let hash = self.draw() as u32;
+        self.flows.push(Flow {
+            sender,
+            hash,
+            arrived: 0,
+            is_over: false,
+            path: None,
+            moves: Vec::new(),
+        });
+        self.flows.len() - 1
+    }
+
+    /// Bulk data, as much as fits.
+    pub fn start_tcp(&mut self, count: usize) {
+        for _ in 0..count {
+            self.start(Sender::Tcp(Tcp::new(self.now)));
+        }
+    }
+
+    /// A connection that hardly sends, and a little later those that do, as iperf3 begins.
+    pub fn start_iperf(&mut self, count: usize) {
+        self.start_paced(1, 0.01);
+        self.seconds(0.03);
+        self.start_tcp(count);
+    }
+
+    /// Packets at a fixed rate.
+    pub fn start_paced(&mut self, count: usize, megabits: f64) {
+        for _ in 0..count {
+            let interval = Duration::from_secs_f64(PACKET as f64 * 8.0 / (megabits * 1e6));
+            let wait = interval.mul_f64(self.chance());
+            let next = self.now + wait;
+            self.start(Sender::Paced { interval, next });
+        }
+    }
+
+    fn drain(&mut self) {
+        for step in 0.. {
+            assert!(step < 10_000, "the bond never comes to rest");
+            match self.bond.poll(self.now) {
+                Output::Timeout(at) => {
+                    assert!(at > self.now, "a timeout in the past");
+                    return;
+                }
+                Output::Event(event) => self.events.push(event),
+                Output::PlanChanged(plan) => self.note_plan(&plan),
+                Output::Probe(id) => {
+                    self.counter += 1;
+                    let token = self.counter;
+                    self.bond.handle_probe_sent(id, token, self.now);
+                    self.put(id, Load::Probe(token), PROBE);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn note_plan(&mut self, plan: &Plan<PathId>) {
+        let slots = match plan.paths() {
+            paths if paths.len() == 1 => paths.repeat(SLOTS),
+            paths => paths,
+        };
+        if self.plan.len() == slots.len() {
+            let moved = self.plan.iter().zip(&slots).filter(|(a, b)| a != b).count();
+            self.slot_moves.push((self.now, moved));
+        }
+        self.plan = slots;
+    }
+
+    /// A packet enters a link's queue, if there is room.
+    fn put(&mut self, id: PathId, load: Load, bytes: u64) {
+        let lost = self.chance();
+        let now = self.now;
+        let link = self.links.get_mut(&id).expect("a link");
+        link.sequence += 1;
+        let room = link.rate / 8.0 * link.buffer.as_secs_f64();
+        if lost < link.loss || link.queued as f64 + bytes as f64 > room.max(3.0 * PACKET as f64) {
+            return;
+        }
+        link.queued += bytes;
+        link.queue.push_back(Packet {
+            load,
+            bytes,
+            sent: now,
+            sequence: link.sequence,
+        });
+    }
+
+    fn send(&mut self, flow: usize, number: u64) {
+        let hash = self.flows[flow].hash;
+        let id = match self.bond.plan().pick(hash, &mut self.cursor) {
+            Pick::None => return,
+            Pick::One(id) => id,
+            // The first packets after silence go everywhere; the copies are of no use here.
+            Pick::All(ids) => ids[0],
+        };
+        let record = &mut self.flows[flow];
+        if record.path.replace(id).is_some_and(|old| old != id) {
+            record.moves.push(self.now);
+        }
+        let slot = hash as usize % SLOTS;
+        self.slot_bytes[slot] += PACKET;
+        let seen = self.slot_seen[slot].replace(self.now);
+        if seen.is_none_or(|seen| seen + Duration::from_secs(10) < self.now) {
+            self.early = 20;
+        }
+        let link = self.links.get_mut(&id).expect("a link");
+        link.bytes += PACKET;
+        link.sent.0 += 1;
+        link.sent.1 += PACKET;
+        self.put(id, Load::Data { flow, number }, PACKET);
+    }
+
+    fn serve(&mut self) {
+        let now = self.now;
+        let mut leaving = Vec::new();
+        for (id, link) in &mut self.links {
+            let per_step = link.rate / 8.0 * STEP.as_secs_f64();
+            link.credit = (link.credit + per_step).min(per_step.max(2.0 * PACKET as f64));
+            while let Some(packet) = link.queue.front().copied() {
+                if link.credit < packet.bytes as f64 {
+                    break;
+                }
+                link.credit -= packet.bytes as f64;
+                link.queue.pop_front();
+                link.queued -= packet.bytes;
+                leaving.push((*id, now + link.delay, packet));
+            }
+        }
+        for (id, at, packet) in leaving {
+            self.schedule(at, Arrival::There(id, packet));
+        }
+    }
+
+    fn schedule(&mut self, at: Instant, arrival: Arrival) {
+        self.counter += 1;
+        self.on_the_way.insert((at, self.counter), arrival);
+    }
+
+    fn arrive(&mut self) {
+        while let Some(entry) = self.on_the_way.first_entry() {
+            if entry.key().0 > self.now {
+                return;
+            }
+            let now = self.now;
+            match entry.remove() {
+                Arrival::There(id, packet) => {
+                    let link = self.links.get_mut(&id).expect("a link");
+                    if let Load::Probe(_) = packet.load {
+                        let gate = Duration::from_millis(166);
+                        let is_early = |last: Instant| now.duration_since(last) < gate;
+                        if self.is_stock && link.last_echo.is_some_and(is_early) {
+                            continue;
+                        }
+                        link.last_echo = Some(now);
+                    }
+                    link.arrived.0 += packet.bytes;
+                    link.arrived.1 += 1;
+                    link.arrived.3 = link.arrived.3.max(packet.sequence);
+                    link.latest_sent = link.latest_sent.max(Some(packet.sent));
+                    let at = now + link.delay;
+                    self.schedule(at, Arrival::Back(id, packet.load));
+                }
+                Arrival::Back(id, Load::Probe(token)) => {
+                    self.bond.handle_received(id, 1, PROBE, now);
+                    self.bond.handle_probe_reply(id, token, now);
+                }
+                Arrival::Back(id, Load::Data { flow, number }) => {
+                    let link = self.links.get_mut(&id).expect("a link");
+                    link.received.0 += number % 2;
+                    link.received.1 += number % 2 * ANSWER;
+                    let flow = &mut self.flows[flow];
+                    let is_new = match &mut flow.sender {
+                        Sender::Tcp(tcp) => tcp.acknowledge(number, now),
+                        Sender::Paced { .. } => true,
+                    };
+                    flow.arrived += if is_new { PACKET } else { 0 };
+                }
+            }
+        }
+    }
+
+    fn send_all(&mut self) {
+        let count = self.flows.len();
+        // Nobody is always first.
+        let first = self.counter as usize;
+        for index in 0..count {
+            let flow = (first + index) % count;
+            if self.flows[flow].is_over {
+                continue;
+            }
+            loop {
+                let now = self.now;
+                let number = match &mut self.flows[flow].sender {
+                    Sender::Tcp(tcp) => tcp.next(now),
+                    Sender::Paced { interval, next } if *next <= now => {
+                        *next = *next + *interval;
+                        Some(0)
+                    }
+                    Sender::Paced { .. } => None,
+                };
+                let Some(number) = number else {
+                    break;
+                };
+                self.send(flow, number);
+            }
+        }
+    }
+
+    fn tell(&mut self) {
+        let now = self.now;
+        if now.as_millis().is_multiple_of(50) {
+            for (id, link) in &mut self.links {
+                let (sent, received) = (
+                    std::mem::take(&mut link.sent),
+                    std::mem::take(&mut link.received),
+                );
+                if sent.0 > 0 {
+                    self.bond.handle_sent(*id, sent.0, sent.1, now);
+                }
+                if received.0 > 0 {
+                    self.bond.handle_received(*id, received.0, received.1, now);
+                }
+            }
+        }
+        let patience = Duration::from_millis(if self.early > 0 { 50 } else { 250 });
+        if now.duration_since(self.slots_told) >= patience {
+            self.early = self.early.saturating_sub(1);
+            self.slots_told = now;
+            let told: Vec<(usize, u64)> = (0..SLOTS)
+                .map(|slot| (slot, std::mem::take(&mut self.slot_bytes[slot])))
+                .filter(|(_, bytes)| *bytes > 0)
+                .collect();
+            self.bond.handle_slot_bytes(told, now);
+        }
+        if !self.is_stock && now >= self.next_report {
+            self.next_report = now + Duration::from_millis(100);
+            for (id, link) in &mut self.links {
+                let (bytes, packets, before, highest) = link.arrived;
+                if packets == 0 {
+                    continue;
+                }
+                link.arrived = (0, 0, highest, highest);
+                let report = DeliveryReport {
+                    bytes,
+                    packets,
+                    lost: (highest - before).saturating_sub(u64::from(packets)) as u32,
+                    interval: Duration::from_millis(100),
+                    latest_sent: link.latest_sent.expect("something arrived"),
+                    unreported: 0,
+                    oldest_unreported: None,
+                    silence: Duration::ZERO,
+                };
+                self.bond.handle_delivery_report(*id, &report, now);
+            }
+        }
+    }
+
+    /// Lets time pass.
+    pub fn seconds(&mut self, seconds: f64) {
+        let end = self.now + Duration::from_secs_f64(seconds);
+        while self.now < end {
+            self.now = self.now + STEP;
+            self.arrive();
+            self.send_all();
+            self.serve();
+            self.tell();
+            self.drain();
+        }
+    }
+
+    /// Bit/s that arrive for the first time during so many seconds, by flow.
+    pub fn rates(&mut self, seconds: f64) -> Vec<f64> {
+        let before: Vec<u64> = self.flows.iter().map(|flow| flow.arrived).collect();
+        self.seconds(seconds);
+        let rate = |flow: &Flow, before: u64| (flow.arrived - before) as f64 * 8.0 / seconds;
+        self.flows
+            .iter()
+            .zip(before)
+            .map(|(flow, before)| rate(flow, before))
+            .collect()
+    }
+
+    /// All of them, as a part of what the links carry together.
+    pub fn part_of_sum(&mut self, seconds: f64) -> f64 {
+        let sum: f64 = self
+            .links
+            .values()
+            .map(|link| link.rate * (1.0 - link.loss))
+            .sum();
+        self.rates(seconds).iter().sum::<f64>() / sum
+    }
+
+    /// Slots that changed their path since then.
+    pub fn moved_since(&self, since: Instant) -> usize {
+        self.slot_moves
+            .iter()
+            .filter(|(at, _)| *at >= since)
+            .map(|(_, moved)| moved)
+            .sum()
+    }
+
+    /// Target share of a path.
+    pub fn target(&self, id: u32) -> f64 {
+        let status = self.bond.status(self.now);
+        let path = status.paths.iter().find(|path| path.id == PathId(id));
+        path.map_or(0.0, |path| path.allocation)
+    }
+
+    pub fn count(&self, test: impl Fn(&EventKind) -> bool) -> usize {
+        self.events.iter().filter(|event| test(&event.kind)).count()
+    }
+
+    pub fn text(&self) -> String {
+        let lines: Vec<_> = self
+            .events
+            .iter()
+            .map(|event| format!("{} {event}", event.at.as_millis()))
+            .collect();
+        lines.join("\n")
+    }
+}
