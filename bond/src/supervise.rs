@@ -97,11 +97,11 @@ impl Bond {
             )
         };
         let works =
-            |member: &&Box<Member>| member.life.phase == Phase::Up && member.rule.refused.is_none();
+            |member: &Member| member.life.phase == Phase::Up && member.rule.refused.is_none();
         let places: Vec<_> = self
             .members
             .values()
-            .filter(works)
+            .filter(|m| works(m))
             .map(|m| place(m))
             .collect();
         for member in self.members.values_mut() {
