@@ -18,6 +18,8 @@ const BUSY_INTERVAL: Duration = Duration::from_millis(60);
 const IDLE_INTERVAL: Duration = Duration::from_secs(30);
 /// A path that is down is probed at least this often while there is traffic that might use it.
 const DOWN_INTERVAL: Duration = Duration::from_millis(500);
+/// And at least this often without: 9 bytes per second.
+const IDLE_DOWN_INTERVAL: Duration = Duration::from_secs(8);
 /// The only path of a bond is asked no more often: what else could carry its traffic?
 const ALONE: Duration = Duration::from_secs(1);
 /// Bytes of a probe with UDP, IP and Ethernet headers.
@@ -114,7 +116,7 @@ impl Watch {
             if self.has_traffic {
                 backed_off.min(DOWN_INTERVAL.max(quarter))
             } else {
-                backed_off
+                backed_off.min(IDLE_DOWN_INTERVAL)
             }
         } else if self.is_busy && self.has_alternative {
             self.busy_interval()

@@ -355,8 +355,24 @@ fn the_news_of_a_lost_carrier_needs_no_interval() {
     let interface = format!("sim{}", first - 1);
     let event = LinkEvent::Down;
     net.command(A, Command::LinkState { interface, event });
+    let from = net.nodes[A].sent.len();
     net.run_for(TICK);
     assert_ne!(active(&net), first);
+    // Nothing goes into the void: no frame, no probe, no HELLO to whomever.
+    let dead = net.nodes[A].links[usize::from(first) - 1].id;
+    exchange(&mut net, 200 * SECOND);
+    let sent = &net.nodes[A].sent[from..];
+    assert!(sent.iter().any(|transmit| transmit.link.is_some()));
+    assert!(
+        sent.iter()
+            .all(|transmit| transmit.link.is_some_and(|link| link != dead))
+    );
+    let event = LinkEvent::Up;
+    let interface = format!("sim{}", first - 1);
+    net.command(A, Command::LinkState { interface, event });
+    exchange(&mut net, 2 * SECOND);
+    let status = &net.nodes[A].node.bonds(net.now())[0];
+    assert_eq!((status.alive_links, status.total_links), (3, 3));
 }
 
 #[test]

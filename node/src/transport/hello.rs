@@ -56,12 +56,14 @@ impl Transport {
         peer.activity.packets_sent.add(1);
         self.counters.sent[Verb::Hello as usize] += 1;
         let link = link.filter(|_| self.low_bandwidth());
-        self.output(Output::Transmit(Transmit {
-            link,
-            to,
-            bytes: packet,
-            ttl: None,
-        }));
+        for link in self.live_links(link, to) {
+            self.output(Output::Transmit(Transmit {
+                link,
+                to,
+                bytes: packet.clone(),
+                ttl: None,
+            }));
+        }
     }
 
     /// A HELLO under suite 0, not authenticated yet.

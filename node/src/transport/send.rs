@@ -168,8 +168,11 @@ impl Transport {
         Some(id)
     }
 
-    /// One datagram on one path.
+    /// One datagram on one path; none over a link without carrier or address.
     pub(super) fn emit(&mut self, now: Instant, path: PathKey, bytes: Vec<u8>) {
+        if self.is_dead(path.link) {
+            return;
+        }
         if let Some(record) = self.paths.get(path) {
             record.activity.sent.set(now);
         }
@@ -200,7 +203,9 @@ impl Transport {
         also_expired: bool,
     ) -> Option<PathKey> {
         let peer = self.peers.get(&peer)?;
-        let best = peer.best_path(now, &self.paths, also_expired)?;
+        let best = peer.best_path_where(now, &self.paths, |path| {
+            (also_expired || !path.is_expired(now)) && !self.is_dead(path.key.link)
+        })?;
         peer.paths.get(best).map(|p| p.key)
     }
 

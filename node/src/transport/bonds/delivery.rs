@@ -246,6 +246,7 @@ impl Transport {
             .paths
             .iter()
             .filter(|path| self.paths.get(path.key).is_some_and(|p| p.is_alive(now)))
+            .filter(|path| !self.is_dead(path.key.link))
             .map(|path| (path.activity.authentic.get(), path.key))
             .collect();
         paths.sort_by_key(|(heard, _)| std::cmp::Reverse(*heard));

@@ -67,6 +67,10 @@ impl Transport {
     /// Which peers are bonded from now on, and how.
     pub(crate) fn set_bonding(&mut self, settings: Arc<BondSettings>) {
         self.bonds.in_use = settings.is_in_use();
+        if !self.bonds.in_use {
+            // Nobody watches carriers any more.
+            self.bonds.down.clear();
+        }
         self.bonds.settings = settings;
         self.bonds.touched.extend(self.peers.keys());
     }
@@ -104,6 +108,35 @@ impl Transport {
         self.link_event(now, event, |path| links.contains(&path.link));
         if event == LinkEvent::Up {
             self.contact_bonded_over(now, &links);
+        }
+    }
+
+    /// The link has no carrier, or not its address.
+    pub(in crate::transport) fn is_dead(&self, link: LinkId) -> bool {
+        let is_down = |interface: &String| self.bonds.down.contains(interface);
+        !self.bonds.down.is_empty()
+            && self
+                .links
+                .iter()
+                .any(|known| known.id == link && is_down(&known.interface))
+    }
+
+    /// The links for a packet that may leave by `link`, or by any (`None`): without those that are dead.
+    pub(in crate::transport) fn live_links(
+        &self,
+        link: Option<LinkId>,
+        to: SocketAddr,
+    ) -> Vec<Option<LinkId>> {
+        match link {
+            _ if self.bonds.down.is_empty() => vec![link],
+            Some(link) if self.is_dead(link) => Vec::new(),
+            Some(_) => vec![link],
+            None => self
+                .links
+                .iter()
+                .filter(|link| link.local.is_ipv4() == to.is_ipv4() && !self.is_dead(link.id))
+                .map(|link| Some(link.id))
+                .collect(),
         }
     }
 
