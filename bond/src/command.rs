@@ -11,7 +11,9 @@ use crate::config::{BasePolicy, PolicySettings};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Cause;
 use crate::member::Member;
+use crate::path::PathId;
 use crate::plan::Plan;
+use crate::policy::Fitness;
 use crate::policy::active_backup::Active;
 use crate::policy::slots::SlotTable;
 
@@ -76,18 +78,8 @@ impl Bond {
             ));
         }
         let next = match interface {
-            None => self.queue.first(),
-            Some(name) => self.queue.iter().find(|id| {
-                self.members
-                    .get(id)
-                    .is_some_and(|member| member.info.is_on(name))
-            }),
-        };
-        let Some(next) = next.copied() else {
-            return Err(match interface {
-                None => "the failover queue is empty: no other path can take over".to_owned(),
-                Some(name) => format!("no path of {name} can take over"),
-            });
+            None => self.next_link(now)?,
+            Some(name) => self.path_on(name, now)?,
         };
         let mut events = Vec::new();
         let queue = self.queue.len();
@@ -109,12 +101,64 @@ impl Bond {
             } else {
                 now + HOLD
             }),
+            tolerated: self.members.get(&next).map(|member| member.fitness),
         };
         let label = self
             .members
             .get(&next)
             .map_or_else(String::new, |member| member.label());
         Ok(format!("active link is {label}"))
+    }
+
+    /// Where a rotation without a name goes: the first link of the queue other than the present one, if it is as fit.
+    fn next_link(&self, now: Instant) -> Result<PathId, String> {
+        let place = |id: &PathId| {
+            let info = &self.members.get(id)?.info;
+            Some((&info.interface, info.remote.ip().to_canonical()))
+        };
+        let present = self.active.path;
+        let here = present.as_ref().and_then(place);
+        let link = |id: &&PathId| place(id).map(|(link, _)| link) != here.map(|(link, _)| link);
+        // A peer with several addresses may be reached by one link in several ways.
+        let elsewhere = |id: &&PathId| place(id) != here;
+        let mut queue = self.queue.iter();
+        let next = queue.clone().find(link).or_else(|| queue.find(elsewhere));
+        let next = next.and_then(|id| self.members.get(id));
+        let Some(next) = next else {
+            return Err("the failover queue is empty: no other path can take over".to_owned());
+        };
+        let present = present.and_then(|id| self.members.get(&id));
+        if next.fitness > present.map_or(Fitness::Trial, |member| member.fitness) {
+            let fault = next.fault(&self.settings, now);
+            return Err(format!(
+                "{fault}; name its interface to use it all the same"
+            ));
+        }
+        Ok(next.info.id)
+    }
+
+    /// Where a rotation to an interface goes: the first path of the queue there that is known to work.
+    fn path_on(&self, name: &str, now: Instant) -> Result<PathId, String> {
+        let is_there = |id: &&PathId| self.members.get(id).is_some_and(|m| m.info.is_on(name));
+        if self.active.path.iter().any(|id| is_there(&id)) {
+            return Err(format!(
+                "no path of {name} can take over: one of them is active already"
+            ));
+        }
+        let next = self.queue.iter().find(is_there);
+        if let Some(next) = next.and_then(|id| self.members.get(id))
+            && next.fitness < Fitness::Trial
+        {
+            return Ok(next.info.id);
+        }
+        let mut faulty = self.members.values().filter(|m| m.info.is_on(name));
+        Err(match faulty.next() {
+            Some(member) => format!(
+                "no path of {name} can take over: {}",
+                member.fault(&self.settings, now)
+            ),
+            None => format!("no path of {name} can take over: there is none"),
+        })
     }
 
     fn set_policy(&mut self, settings: Arc<PolicySettings>, now: Instant) -> String {

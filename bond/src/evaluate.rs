@@ -176,21 +176,27 @@ impl Bond {
         queue: usize,
         events: &mut Vec<EventKind>,
     ) {
-        let label = |id: Option<PathId>| {
-            let id = id?;
-            // A removed path has no name left.
-            Some(
-                self.members
-                    .get(&id)
-                    .map_or_else(|| "-".to_owned(), |m| m.label()),
-            )
+        // A removed path has no name left.
+        let label = |id: PathId| {
+            let member = self.members.get(&id);
+            member.map_or_else(|| "-".to_owned(), |member| member.label())
         };
+        let local = |id: PathId| self.members.get(&id).map(|m| m.info.local);
+        let mut names = (from.map(label), to.map(label));
+        // Two paths of one wire differ in the local address alone.
+        if names.0 == names.1 {
+            for (name, path) in [(&mut names.0, from), (&mut names.1, to)] {
+                if let (Some(name), Some(local)) = (name, path.and_then(local)) {
+                    name.push_str(&format!(" from {local}"));
+                }
+            }
+        }
         let detection = from
             .filter(|_| trigger == Trigger::Dead)
             .and_then(|from| self.members.get(&from)?.detection);
         events.push(EventKind::ActiveChanged {
-            from: label(from),
-            to: label(to),
+            from: names.0,
+            to: names.1,
             trigger,
             detection,
             queue,

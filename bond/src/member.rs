@@ -361,6 +361,23 @@ impl Member {
         }
     }
 
+    /// What speaks against it, for an operator: `wan2 is avoided: loss 0.080`.
+    pub(crate) fn fault(&self, settings: &PolicySettings, now: Instant) -> String {
+        let (fitness, reason) = self.condition(now);
+        let link = match self.info.interface.as_str() {
+            "" => self.label(),
+            name => name.to_owned(),
+        };
+        match self.excess(settings, 0.8, now) {
+            Some(excess) if fitness == Fitness::Avoided => {
+                format!("{link} is avoided: {} {:.3}", excess.metric, excess.value)
+            }
+            _ if fitness == Fitness::Trial => format!("{link} is not proven yet"),
+            _ if fitness == Fitness::Unusable => format!("{link} does not work: {reason}"),
+            _ => format!("{link} is waiting: {reason}"),
+        }
+    }
+
     /// Takes note of what has become of it.
     pub(crate) fn update_fitness(&mut self, events: &mut Vec<EventKind>, now: Instant) {
         let (fitness, reason) = self.condition(now);

@@ -326,6 +326,93 @@ fn rotation_moves_holds_and_refuses_with_a_reason() {
     assert!(reason.contains("balance-rr"), "{reason}");
 }
 
+/// What an operator orders is done or refused with a reason, not done and undone.
+#[test]
+fn rotation_holds_on_a_link_that_is_avoided_and_only_by_name() {
+    let rotate = |interface: Option<&str>| Command::Rotate {
+        interface: interface.map(str::to_owned),
+        sticky: false,
+    };
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 2, false);
+    world.reports = true;
+    world.seconds(3);
+    let lossy = active(&world);
+    world.wire(lossy).one_in = 8;
+    world.seconds(10);
+    assert_ne!(active(&world), lossy, "{}", world.text());
+    let reason = world
+        .bond
+        .command(rotate(None), world.now)
+        .expect_err("the other one loses");
+    let name = format!("wan{lossy}");
+    assert!(
+        reason.starts_with(&format!("{name} is avoided: loss 0.")),
+        "{reason}"
+    );
+    world
+        .bond
+        .command(rotate(Some(&name)), world.now)
+        .expect("it works");
+    world.seconds(10);
+    assert_eq!(active(&world), lossy, "{}", world.text());
+    // Dead is worse than what the operator knew.
+    world.cut(lossy);
+    world.seconds(3);
+    assert_ne!(active(&world), lossy, "{}", world.text());
+    let reason = world
+        .bond
+        .command(rotate(Some(&name)), world.now)
+        .expect_err("it is dead");
+    assert!(reason.contains("does not work"), "{reason}");
+}
+
+#[test]
+fn rotation_goes_to_another_link_and_no_path_looks_like_another() {
+    let rotate = |interface: Option<&str>| Command::Rotate {
+        interface: interface.map(str::to_owned),
+        sticky: false,
+    };
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 1, false);
+    let second_port = bond::PathInfo {
+        id: PathId(2),
+        local: "10.78.1.1:9994".parse().expect("an address"),
+        ..path(1)
+    };
+    world.add(second_port);
+    world.seconds(3);
+    let reason = world
+        .bond
+        .command(rotate(None), world.now)
+        .expect_err("the other port is no other link");
+    assert!(reason.contains("empty"), "{reason}");
+    // One of the two ports is closed: the other takes over, and both are told apart.
+    let before = active(&world);
+    world.cut(before);
+    world.seconds(3);
+    let after = active(&world);
+    assert_ne!(before, after);
+    let switch = world
+        .events
+        .iter()
+        .rev()
+        .find_map(|event| match &event.kind {
+            EventKind::ActiveChanged { from, to, .. } => Some((from.clone(), to.clone())),
+            _ => None,
+        });
+    let (from, to) = switch.expect("it is told");
+    assert_ne!(from, to);
+    world.mend(before);
+    world.add(path(3));
+    world.seconds(10);
+    assert!(active(&world) < 3);
+    world
+        .bond
+        .command(rotate(None), world.now)
+        .expect("another link");
+    world.drain();
+    assert_eq!(active(&world), 3);
+}
+
 /// Finding 6: `enabled` has an effect, also when it changes at run time.
 #[test]
 fn finding_6_disabled_links_carry_nothing() {

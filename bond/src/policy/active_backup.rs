@@ -24,6 +24,8 @@ pub struct Active {
     pub since: Instant,
     /// An operator chose it: stay against the method of selection until then.
     pub hold: Option<Instant>,
+    /// How fit it was when the operator chose it: while it is held, only what is worse drives away from it.
+    pub tolerated: Option<Fitness>,
 }
 
 /// What is chosen now.
@@ -65,7 +67,7 @@ pub fn choose(views: &[View], method: LinkSelectMethod, before: Active, now: Ins
         Active {
             path: chosen.map(|view| view.id),
             since: now,
-            hold: None,
+            ..Active::default()
         }
     } else {
         before
@@ -89,11 +91,16 @@ fn better<'a>(
     before: Active,
     now: Instant,
 ) -> Option<(&'a View, Trigger)> {
+    let is_held = before.hold.is_some_and(|until| now < until);
+    let is_known = is_held
+        && before
+            .tolerated
+            .is_some_and(|known| present.fitness <= known);
     let fitter = queue.iter().find(|view| view.fitness < present.fitness);
-    if let Some(fitter) = fitter {
+    if let Some(fitter) = fitter.filter(|_| !is_known) {
         return Some((fitter, Trigger::Quality));
     }
-    if before.hold.is_some_and(|until| now < until) {
+    if is_held {
         return None;
     }
     let equals = || queue.iter().filter(|view| view.fitness == present.fitness);
@@ -202,5 +209,19 @@ mod tests {
             chosen(&views, LinkSelectMethod::Always, held),
             (1, Some(Trigger::Quality))
         );
+        // The operator knew that when choosing it.
+        let known = Active {
+            tolerated: Some(Fitness::Avoided),
+            ..held
+        };
+        assert_eq!(chosen(&views, LinkSelectMethod::Always, known), (2, None));
+        views[1].fitness = Fitness::Lossy;
+        assert_eq!(chosen(&views, LinkSelectMethod::Always, known).0, 1);
+        views[1].fitness = Fitness::Avoided;
+        let over = Active {
+            hold: Some(later()),
+            ..known
+        };
+        assert_eq!(chosen(&views, LinkSelectMethod::Always, over).0, 1);
     }
 }
