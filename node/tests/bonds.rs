@@ -566,6 +566,30 @@ fn broadcast_sends_on_every_path_and_delivers_once() {
     assert_eq!(net.nodes[B].received(Verb::Frame) - received, 20);
 }
 
+/// The receiver's own setting decides, whatever the sender's means of telling copies.
+#[test]
+fn broadcast_without_dedup_delivers_every_copy() {
+    let keeps = |deduplicate| {
+        let mut settings = policy(BasePolicy::Broadcast);
+        settings.deduplicate = deduplicate;
+        Some(settings)
+    };
+    for (plain, deduplicate, copies) in
+        [(&[][..], true, 20), (&[], false, 60), (&[B][..], false, 60)]
+    {
+        let mut net = two_with(13, [keeps(true), keeps(deduplicate)], plain);
+        exchange(&mut net, 2 * SECOND);
+        let before = net.nodes[B].received(Verb::Frame);
+        let b = net.nodes[B].address();
+        for _ in 0..20 {
+            net.send(A, b, Verb::Frame, &[0; FRAME_PAYLOAD]);
+            net.run_for(TICK);
+        }
+        assert_eq!(net.nodes[B].received(Verb::Frame) - before, copies);
+        assert_eq!(entry(&net, B, A).duplicates.is_some(), deduplicate);
+    }
+}
+
 #[test]
 fn what_workers_saw_reaches_the_bond() {
     let mut net = two_with(17, [Some(policy(BasePolicy::BalanceXor)), None], &[B]);

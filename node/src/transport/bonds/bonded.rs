@@ -176,7 +176,7 @@ impl Bonded {
 
     /// True if this shows for the first time that the peer sends packets on several paths each: a wire id came twice.
     pub(super) fn note_repeated(&mut self, id: PacketId) -> bool {
-        if self.duplicates.is_some() {
+        if self.duplicates.is_some() || self.wants_copies() {
             return false;
         }
         if !self.remembered.insert(id) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bond::{Pick, Plan};
+use bond::{BasePolicy, Pick, Plan};
 use protocol::packet::LaneOrigin;
 use protocol::verb::{ArrivalReport, Features, PathAttributes, ReportRequest, UserMessage, Verb};
 use protocol::{Address, Instant, PacketId, Suite};
@@ -263,15 +263,29 @@ impl Transport {
 impl Bonded {
     /// Packets of the peer may come twice. True if that needs another filter than there is.
     pub(super) fn expect_repeats(&mut self, window: usize) -> bool {
-        if self
-            .duplicates
-            .as_ref()
-            .is_some_and(|f| f.window() >= window)
-        {
+        let filter = self.duplicates.as_ref();
+        if self.wants_copies() || filter.is_some_and(|f| f.window() >= window) {
             return false;
         }
         self.duplicates = Some(Arc::new(DuplicateFilter::new(window)));
         true
+    }
+
+    /// Every copy is to be delivered: `dedup` is off in our own broadcast bond with it.
+    pub(super) fn wants_copies(&self) -> bool {
+        let settings = self.bond.as_ref().map(|bond| bond.settings());
+        settings
+            .is_some_and(|settings| settings.base == BasePolicy::Broadcast && !settings.deduplicate)
+    }
+
+    /// The filter of copies follows the bond's settings. True if it is another one now.
+    pub(super) fn sync_filter(&mut self) -> bool {
+        if self.wants_copies() {
+            return self.duplicates.take().is_some();
+        }
+        let settings = self.bond.as_ref().map(|bond| bond.settings());
+        settings.is_some_and(|settings| settings.base == BasePolicy::Broadcast)
+            && self.expect_repeats(DUPLICATE_WINDOW)
     }
 
     /// Wants to be looked after at `at` at the latest.

@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bond::{
-    BasePolicy, Bond, Command, Output, PathId, PathInfo, PeerTraits, PolicySettings, QosLedger,
-};
+use bond::{Bond, Command, Output, PathId, PathInfo, PeerTraits, PolicySettings, QosLedger};
 use protocol::verb::{Features, Verb, encode_qos};
 use protocol::{Address, Instant};
 
 use super::Transport;
 use super::bonded::{Bonded, Told};
 use crate::io::{Event, PathKey};
-use crate::limits::DUPLICATE_WINDOW;
 use crate::timers::{self, due, within};
 
 /// Things that one bond may want at a time; more is a defect, which must not stop the node.
@@ -86,6 +83,9 @@ impl Transport {
         }
         let traits = traits_of(self.peers.get(&peer).and_then(|p| p.features));
         self.configure_bond(now, peer, &mut bonded, wanted, traits);
+        if bonded.sync_filter() {
+            self.show_peer(peer);
+        }
         if bonded.bond.is_none() && due_turn(&bonded, now) {
             bonded.pause(now);
             self.show_peer(peer);
@@ -150,12 +150,6 @@ impl Transport {
                 bonded.bond = None;
                 bonded.pause(now);
             }
-        }
-        if wanted
-            .as_ref()
-            .is_some_and(|policy| policy.base == BasePolicy::Broadcast && policy.deduplicate)
-        {
-            bonded.expect_repeats(DUPLICATE_WINDOW);
         }
         bonded.configured = wanted;
         self.show_peer(peer);
