@@ -69,6 +69,7 @@ pub mod failover;
 pub mod flow;
 mod idle;
 pub mod link_name;
+mod loss;
 mod member;
 pub mod path;
 pub mod plan;

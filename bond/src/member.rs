@@ -9,10 +9,11 @@ use crate::bond::DeliveryReport;
 use crate::config::{LinkMode, PolicySettings, Speed};
 use crate::event::EventKind;
 use crate::failover::{Life, Phase, Punishment};
+use crate::loss::ENOUGH_OUTCOMES;
 use crate::path::PathInfo;
 use crate::policy::{Fitness, View};
 use crate::probe::Prober;
-use crate::quality::{ENOUGH_OUTCOMES, Quality, Rate};
+use crate::quality::{Quality, Rate};
 use crate::rule::Rule;
 use crate::suspicion::{AnswerTime, Suspicion};
 
@@ -26,9 +27,11 @@ const SOFT_LOSS: f64 = 0.05;
 const HARD_LOSS: f64 = 0.25;
 /// Share of failed authentications above which a path is avoided.
 const SOFT_ERRORS: f64 = 0.05;
-/// A limit must be exceeded this long.
+/// A limit must be exceeded this long, unless it is plain at once.
 const LOSS_DWELL: Duration = Duration::from_secs(1);
 const DWELL: Duration = Duration::from_secs(2);
+/// So long after a path came back reports still tell of what it lost while it was down.
+const REVIVED_FOR: Duration = Duration::from_millis(300);
 /// After this long without enough to judge by, an avoided path gets another chance.
 const AVOID_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -38,6 +41,8 @@ struct Excess {
     metric: &'static str,
     value: f64,
     limit: f64,
+    /// It must be exceeded so long.
+    dwell: Duration,
 }
 
 #[derive(Clone, Debug)]
@@ -190,11 +195,13 @@ impl Member {
 
     /// The peer's report on what it received.
     pub(crate) fn handle_delivery(&mut self, report: &DeliveryReport, now: Instant) {
+        let was_down = self.life.phase != Phase::Up
+            || self.life.has_failed && now < self.life.since + REVIVED_FOR;
         self.quality.add_delivery(
             report.bytes,
             (report.packets.into(), report.lost.into()),
             report.interval,
-            self.queues_are_ours(now),
+            (self.queues_are_ours(now), was_down),
             now,
         );
     }
@@ -232,11 +239,7 @@ impl Member {
             (Some(excess), None) => {
                 self.within_since = None;
                 let since = *self.exceeds_since.get_or_insert(now);
-                let dwell = match excess.metric {
-                    "loss" => LOSS_DWELL,
-                    _ => DWELL,
-                } + self.rule.down_delay;
-                if since + dwell <= now {
+                if since + excess.dwell + self.rule.down_delay <= now {
                     self.avoided = Some(now);
                     events.push(EventKind::QualityAvoid {
                         path: self.label(),
@@ -294,40 +297,51 @@ impl Member {
         let limits = &settings.limits;
         let millis = |value: Option<Duration>| value.map(|value| value.as_secs_f64() * 1e3);
         let told = |(ratio, count)| (count >= ENOUGH_OUTCOMES).then_some(ratio);
-        let (loss, outcomes) = self.quality.loss(now);
-        // Two of twenty may be chance.
-        let lost = (loss * outcomes as f64).round();
         // A full path loses what is too much: its share, not its place, is what has to change.
         let soft_loss = if self.quality.capacity.was_full(now) {
             HARD_LOSS
         } else {
             SOFT_LOSS
         };
+        let loss_limit = limits.loss.unwrap_or(soft_loss);
+        let (loss, loss_dwell) = if self.avoided.is_some() {
+            (told(self.quality.loss(now)), LOSS_DWELL)
+        } else {
+            match self.quality.losses.excess(loss_limit, now) {
+                Some((loss, true)) => (Some(loss), Duration::ZERO),
+                Some((loss, false)) => (Some(loss), LOSS_DWELL),
+                None => (None, LOSS_DWELL),
+            }
+        };
         [
-            (
-                "loss",
-                told((loss, outcomes)).filter(|_| lost >= 3.0),
-                Some(limits.loss.unwrap_or(soft_loss)),
-            ),
+            ("loss", loss, Some(loss_limit), loss_dwell),
             (
                 "error ratio",
                 told(self.quality.error_ratio(now)),
                 Some(limits.errors.unwrap_or(SOFT_ERRORS)),
+                DWELL,
             ),
-            ("latency", millis(self.quality.latency()), limits.latency),
+            (
+                "latency",
+                millis(self.quality.latency()),
+                limits.latency,
+                DWELL,
+            ),
             (
                 "variation",
                 millis(self.quality.variation()),
                 limits.variation,
+                DWELL,
             ),
         ]
         .into_iter()
-        .find_map(|(metric, value, limit)| {
+        .find_map(|(metric, value, limit, dwell)| {
             let (value, limit) = (value?, limit?);
             (value > limit * factor).then_some(Excess {
                 metric,
                 value,
                 limit,
+                dwell,
             })
         })
     }

@@ -7,16 +7,12 @@ use protocol::Instant;
 
 use crate::capacity::Capacity;
 use crate::config::{QualityLimits, QualityWeights};
+use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
 
 /// How many latency samples the variation is taken from.
 const SAMPLES: usize = 64;
 /// Window of the largest latency.
 const WINDOW: Duration = Duration::from_secs(10);
-/// Loss and errors are told from ten buckets of this length.
-const BUCKET: Duration = Duration::from_millis(500);
-const BUCKETS: usize = 10;
-/// Fewer outcomes than this say nothing about loss.
-pub const ENOUGH_OUTCOMES: u64 = 20;
 /// Availability is told from this much past.
 const AVAILABILITY_WINDOW: Duration = Duration::from_secs(600);
 /// Changes between up and down that are remembered for it.
@@ -45,45 +41,6 @@ impl Rate {
     pub fn at(&self, now: Instant) -> f64 {
         let age = now.duration_since(self.at).as_secs_f64();
         self.per_second * (-age / Self::TIME_CONSTANT).exp()
-    }
-}
-
-/// Good and bad outcomes of the last five seconds.
-#[derive(Clone, Debug, Default)]
-struct Outcomes {
-    /// Number of the bucket, good, bad.
-    buckets: VecDeque<(u32, u32, u32)>,
-}
-
-impl Outcomes {
-    fn add(&mut self, good: u64, bad: u64, now: Instant) {
-        let index = Self::index(now);
-        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        let (good, bad) = (small(good), small(bad));
-        match self.buckets.back_mut() {
-            Some((at, g, b)) if *at >= index => {
-                *g = g.saturating_add(good);
-                *b = b.saturating_add(bad);
-            }
-            _ => self.buckets.push_back((index, good, bad)),
-        }
-        while self.buckets.len() > BUCKETS {
-            self.buckets.pop_front();
-        }
-    }
-
-    fn index(now: Instant) -> u32 {
-        (now.as_micros() / BUCKET.as_micros() as u64) as u32
-    }
-
-    fn totals(&self, now: Instant) -> (u64, u64) {
-        let oldest = Self::index(now).saturating_sub(BUCKETS as u32);
-        self.buckets
-            .iter()
-            .filter(|(at, ..)| *at > oldest)
-            .fold((0, 0), |(good, bad), (_, g, b)| {
-                (good + u64::from(*g), bad + u64::from(*b))
-            })
     }
 }
 
@@ -118,7 +75,7 @@ pub struct Quality {
     round_trips: VecDeque<u32>,
     largest: WindowedMax,
     smallest: Option<u32>,
-    outcomes: Outcomes,
+    pub(crate) losses: Loss,
     received: Outcomes,
     pub(crate) capacity: Capacity,
     transitions: VecDeque<(Instant, bool)>,
@@ -143,12 +100,18 @@ impl Quality {
 
     /// Of packets sent, so many arrived and so many did not.
     pub fn add_outcomes(&mut self, delivered: u64, lost: u64, now: Instant) {
-        self.outcomes.add(delivered, lost, now);
+        let full = self.capacity.was_full(now);
+        self.losses.add((delivered, lost), full, false, now);
+    }
+
+    /// So many probes were answered, and so many were not.
+    pub fn add_probes(&mut self, answered: u64, lost: u64, now: Instant) {
+        self.losses.add_probes((answered, lost), now);
     }
 
     /// Losses so far count no more.
     pub fn forget_outcomes(&mut self) {
-        self.outcomes = Outcomes::default();
+        self.losses = Loss::default();
     }
 
     /// Of packets received, so many were authentic and so many were not.
@@ -157,19 +120,21 @@ impl Quality {
     }
 
     /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. `ours`: a queue would
-    /// be of our making.
+    /// be of our making. `down`: the path was down until now, so that what is missing is missing for that.
     pub fn add_delivery(
         &mut self,
         bytes: u64,
         (packets, lost): (u64, u64),
         interval: Duration,
-        ours: bool,
+        (ours, down): (bool, bool),
         now: Instant,
     ) {
-        self.add_outcomes(packets, lost, now);
         let queue = (self.least_round_trip(), ours);
         self.capacity
             .add_delivery(bytes, (packets, lost), interval, queue, now);
+        let full = self.capacity.was_full(now);
+        let lost = if down { 0 } else { lost };
+        self.losses.add((packets, lost), full, true, now);
     }
 
     /// So many bytes left.
@@ -241,12 +206,12 @@ impl Quality {
 
     /// Lost / sent of the last 5 s, and how many outcomes that is told from.
     pub fn loss(&self, now: Instant) -> (f64, u64) {
-        ratio(self.outcomes.totals(now))
+        self.losses.ratio(now)
     }
 
     /// Failed authentications / received of the last 5 s, and how many packets that is told from.
     pub fn error_ratio(&self, now: Instant) -> (f64, u64) {
-        ratio(self.received.totals(now))
+        self.received.ratio(now)
     }
 
     /// Share of the last 600 s, or of the path's life, that it was up.
@@ -295,11 +260,6 @@ impl Quality {
             self.availability(now).powi(4),
         ]
     }
-}
-
-fn ratio((good, bad): (u64, u64)) -> (f64, u64) {
-    let all = good + bad;
-    (bad as f64 / all.max(1) as f64, all)
 }
 
 /// Weighs each path's terms against the best path in that term: 0..=1 each.

@@ -9,10 +9,15 @@ use protocol::Instant;
 const FLOWING: f64 = 25_000.0;
 /// A pause longer than this begins a new flow.
 const NEW_FLOW: f64 = 1e6;
+/// After so many µs a pause has lost most of its weight.
+const PAUSES_COUNT_FOR: f64 = 1e6;
 /// The shortest silence that is suspicious.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(60);
 /// The chance of false alarm that is accepted: e to the power of minus this.
 const CERTAINTY: f64 = 11.5;
+/// The same on a path that loses more than this by chance: there the chance is taken again and again.
+const CERTAINTY_IF_LOSSY: f64 = 18.0;
+const LOSSY: f64 = 0.005;
 /// Answers that are lost by chance at least, and at most, as far as we know.
 const LEAST_LOSS: f64 = 0.02;
 const MOST_LOSS: f64 = 0.4;
@@ -33,6 +38,8 @@ pub enum Reason {
 pub struct Suspicion {
     /// Mean time between packets of traffic that came in, in µs, while they flow.
     gap: f64,
+    /// The longest of late, in µs: what comes in bursts pauses between them.
+    longest: f64,
     last_traffic: Option<Instant>,
     /// Traffic came in since the last doubt.
     armed: bool,
@@ -45,6 +52,7 @@ impl Default for Suspicion {
     fn default() -> Self {
         Self {
             gap: f64::MAX,
+            longest: 0.0,
             last_traffic: None,
             armed: false,
             asked: false,
@@ -62,6 +70,11 @@ impl Suspicion {
         if let Some(last) = self.last_traffic {
             let elapsed = now.duration_since(last).as_micros() as f64;
             let gap = elapsed / packets as f64;
+            self.longest = if elapsed > NEW_FLOW {
+                0.0
+            } else {
+                (self.longest * (-elapsed / PAUSES_COUNT_FOR).exp()).max(elapsed)
+            };
             self.gap = if elapsed > NEW_FLOW || self.gap == f64::MAX {
                 gap
             } else {
@@ -102,7 +115,9 @@ impl Suspicion {
             return None;
         }
         let gaps = Duration::from_micros((3.0 * self.gap) as u64);
-        Some(gaps.max(2 * round_trip?).max(SHORTEST_SILENCE))
+        let pauses = Duration::from_micros((1.5 * self.longest) as u64);
+        let usual = gaps.max(pauses);
+        Some(usual.max(2 * round_trip?).max(SHORTEST_SILENCE))
     }
 
     /// When silence since `heard` is worth a question.
@@ -212,16 +227,29 @@ impl AnswerTime {
 /// How many answers in a row must be missing, if packets are lost by chance at this rate one way, to be sure that the path
 /// failed. What speaks against it besides counts as one.
 pub fn answers_to_miss(loss: f64, reason: Option<Reason>) -> usize {
-    let chance = (2.0 * loss).clamp(LEAST_LOSS, MOST_LOSS);
-    let needed = (CERTAINTY / -chance.ln()).ceil() as usize;
-    let besides = matches!(reason, Some(Reason::Silent | Reason::Unreported));
+    let needed = in_a_row(2.0 * loss, loss);
+    // Silence alone may be that of a peer that has nothing to say.
+    let besides = match reason {
+        Some(Reason::Silent) => loss <= LOSSY,
+        Some(Reason::Unreported) => true,
+        Some(Reason::Untried) | None => false,
+    };
     (needed - usize::from(besides)).max(2)
 }
 
 /// How many packets in a row must be missing from the peer's reports.
 pub fn packets_to_miss(loss: f64) -> u32 {
-    let chance = loss.clamp(LEAST_LOSS, MOST_LOSS);
-    (CERTAINTY / -chance.ln()).ceil() as u32
+    in_a_row(loss, loss) as u32
+}
+
+/// How many in a row are not lost by chance, if it is `chance` for each.
+fn in_a_row(chance: f64, loss: f64) -> usize {
+    let certainty = if loss > LOSSY {
+        CERTAINTY_IF_LOSSY
+    } else {
+        CERTAINTY
+    };
+    (certainty / -chance.clamp(LEAST_LOSS, MOST_LOSS).ln()).ceil() as usize
 }
 
 #[cfg(test)]
@@ -272,6 +300,19 @@ mod tests {
     }
 
     #[test]
+    fn pauses_between_bursts_are_no_silence() {
+        let mut suspicion = Suspicion::default();
+        for burst in 0..20 {
+            for packet in 0..16 {
+                suspicion.note_traffic(1, at(1000 + 100 * burst + packet / 8));
+            }
+        }
+        let last = at(2901);
+        let doubt = suspicion.doubt_at(last, Some(ms(10)));
+        assert!(doubt.is_some_and(|at| at >= last + ms(120) && at <= last + ms(160)));
+    }
+
+    #[test]
     fn whoever_answers_merely_has_nothing_to_say() {
         let mut suspicion = Suspicion::default();
         let last = flow(&mut suspicion, 1000, 10, 100);
@@ -301,9 +342,11 @@ mod tests {
     fn lossy_paths_must_miss_more_answers() {
         assert_eq!(answers_to_miss(0.0, None), 3);
         assert_eq!(answers_to_miss(0.0, Some(Reason::Silent)), 2);
-        assert_eq!(answers_to_miss(0.05, None), 5);
-        assert!(answers_to_miss(0.5, None) < 16);
-        assert_eq!((packets_to_miss(0.0), packets_to_miss(0.05)), (3, 4));
+        assert_eq!(answers_to_miss(0.05, None), 8);
+        assert_eq!(answers_to_miss(0.05, Some(Reason::Silent)), 8);
+        assert_eq!(answers_to_miss(0.05, Some(Reason::Unreported)), 7);
+        assert!(answers_to_miss(0.5, None) <= 20);
+        assert_eq!((packets_to_miss(0.0), packets_to_miss(0.05)), (3, 7));
     }
 
     #[test]

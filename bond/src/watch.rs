@@ -11,7 +11,6 @@ use crate::failover::{Cause, Phase, TRIAL};
 use crate::member::Member;
 use crate::path::PathId;
 use crate::probe::Watch;
-use crate::quality::ENOUGH_OUTCOMES;
 use crate::suspicion::{Reason, packets_to_miss};
 
 /// Packets that the peer does not report are missing if the first of them left this long ago, and nothing has come in there
@@ -79,7 +78,7 @@ impl Member {
         let round_trip = now.duration_since(sent);
         self.answers.add(round_trip);
         self.quality.add_round_trip(round_trip, now);
-        self.quality.add_outcomes(1, 0, now);
+        self.quality.add_probes(1, 0, now);
         self.prove(sent, true, now)
     }
 
@@ -148,17 +147,10 @@ impl Member {
         }
     }
 
-    /// Part of what we send that is lost, as far as that can be told.
+    /// Part of what we send that has to be expected to be lost, as far as that can be told.
     fn loss(&self, now: Instant) -> f64 {
-        let (loss, outcomes) = self.quality.loss(now);
-        // The answers that are missing right now are what is to be judged, and no measure for it.
-        let missing = self.prober.given_up() as f64;
-        let outcomes = outcomes as f64;
-        if outcomes - missing >= ENOUGH_OUTCOMES as f64 {
-            ((loss * outcomes - missing) / (outcomes - missing)).max(0.0)
-        } else {
-            0.0
-        }
+        let missing = self.prober.given_up() as u64;
+        self.quality.losses.expected(missing, now)
     }
 
     fn watch(&self, around: &Surroundings, now: Instant) -> Watch {
@@ -241,7 +233,7 @@ impl Member {
         // A stock peer passes over probes that a queue pushed together, and those are no loss.
         let is_pushed = around.is_stock && self.quality.capacity.was_full(now);
         if lost > 0 && self.life.phase == Phase::Up && !is_pushed {
-            self.quality.add_outcomes(0, lost, now);
+            self.quality.add_probes(0, lost, now);
             self.life.punishment.add_losses(lost);
         }
         let failure = self.failure_at(&watch, around);

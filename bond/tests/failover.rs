@@ -248,7 +248,7 @@ fn gradual_loss_is_left_within_three_seconds() {
     let id = active(&world);
     world.wire(id).one_in = 8;
     let time = world.time_to_leave(id, ms(10_000)).expect("it is left");
-    assert!(time <= ms(3500), "{time:?}\n{}", world.text());
+    assert!(time <= ms(2000), "{time:?}\n{}", world.text());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod adversity;
 mod findings;
 mod flows;
+mod losses;
 mod multipath;
 mod settings;
 mod world;

@@ -1,0 +1,322 @@
+//! What became of the packets sent on a path, and when that is more loss than a limit allows and more than chance explains.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use protocol::Instant;
+
+/// Outcomes are told from ten buckets of this length: five seconds.
+const BUCKET: Duration = Duration::from_millis(500);
+/// The same for the long run: a minute.
+const LONG_BUCKET: Duration = Duration::from_secs(6);
+const BUCKETS: usize = 10;
+/// The latest of the short buckets: between one and a half and two seconds.
+const RECENT: usize = 4;
+/// Fewer outcomes than this say nothing about loss.
+pub(crate) const ENOUGH_OUTCOMES: u64 = 20;
+/// So many tell of it without waiting for more.
+const PLENTY: u64 = 40;
+/// What is known for longer is known from at least so many.
+const MANY: u64 = 200;
+/// Packets that came back as answers count no more while reports on our direction are this recent.
+const REPORTS_COUNT_FOR: Duration = Duration::from_secs(1);
+/// By so many standard deviations of chance a limit has to be exceeded. A path whose loss is just below it exceeds it by that
+/// much once in an hour at most.
+const CHANCE: f64 = 3.5;
+/// The same for a path that lost little in the long run, less than half of the limit: there even that is a change that chance
+/// does not explain.
+const CHANCE_AFTER_NONE: f64 = 1.5;
+/// Two of twenty may be chance.
+const FEWEST_LOST: u64 = 3;
+
+/// Good and bad outcomes of the last ten buckets.
+#[derive(Clone, Debug)]
+pub(crate) struct Outcomes {
+    bucket: Duration,
+    /// Number of the bucket, good, bad.
+    buckets: VecDeque<(u32, u32, u32)>,
+}
+
+impl Default for Outcomes {
+    fn default() -> Self {
+        Self::with(BUCKET)
+    }
+}
+
+impl Outcomes {
+    const fn with(bucket: Duration) -> Self {
+        Self {
+            bucket,
+            buckets: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, good: u64, bad: u64, now: Instant) {
+        let index = self.index(now);
+        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+        let (good, bad) = (small(good), small(bad));
+        match self.buckets.back_mut() {
+            Some((at, g, b)) if *at >= index => {
+                *g = g.saturating_add(good);
+                *b = b.saturating_add(bad);
+            }
+            _ => self.buckets.push_back((index, good, bad)),
+        }
+        while self.buckets.len() > BUCKETS {
+            self.buckets.pop_front();
+        }
+    }
+
+    fn index(&self, now: Instant) -> u32 {
+        (now.as_micros() / self.bucket.as_micros() as u64) as u32
+    }
+
+    fn latest(&self, buckets: usize, now: Instant) -> Count {
+        let oldest = self.index(now).saturating_sub(buckets as u32);
+        let latest = self.buckets.iter().filter(|(at, ..)| *at > oldest);
+        latest.fold(Count::default(), |sum, (_, good, bad)| Count {
+            bad: sum.bad + u64::from(*bad),
+            all: sum.all + u64::from(*good) + u64::from(*bad),
+        })
+    }
+
+    /// Bad / all, and all.
+    pub(crate) fn ratio(&self, now: Instant) -> (f64, u64) {
+        let count = self.latest(BUCKETS, now);
+        (count.ratio(), count.all)
+    }
+}
+
+#[derive(Clone, Copy, Default, Debug)]
+struct Count {
+    bad: u64,
+    all: u64,
+}
+
+impl Count {
+    fn ratio(self) -> f64 {
+        self.bad as f64 / self.all.max(1) as f64
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self {
+            bad: self.bad + other.bad,
+            all: self.all + other.all,
+        }
+    }
+
+    /// More of these are bad than `limit` allows, by so many standard deviations of a binomial distribution.
+    fn exceeds(self, limit: f64, deviations: f64) -> bool {
+        let limit = limit.clamp(0.0, 1.0);
+        let all = self.all.max(1) as f64;
+        let chance = deviations * (limit * (1.0 - limit) / all).sqrt();
+        self.bad >= FEWEST_LOST && self.ratio() > limit + chance
+    }
+}
+
+/// What is known of a path's loss.
+#[derive(Clone, Debug)]
+pub(crate) struct Loss {
+    /// Of packets in our direction.
+    direction: Outcomes,
+    /// Of probes: they are lost either way.
+    probes: Outcomes,
+    /// Of all of them, for longer; without what a full path lost.
+    memory: Outcomes,
+    reported: Option<Instant>,
+}
+
+impl Default for Loss {
+    fn default() -> Self {
+        Self {
+            direction: Outcomes::default(),
+            probes: Outcomes::default(),
+            memory: Outcomes::with(LONG_BUCKET),
+            reported: None,
+        }
+    }
+}
+
+impl Loss {
+    /// Of packets that left, so many arrived and so many did not. `full`: it may be our doing; `reported`: a peer of our kind
+    /// says so.
+    pub(crate) fn add(
+        &mut self,
+        (good, bad): (u64, u64),
+        full: bool,
+        reported: bool,
+        now: Instant,
+    ) {
+        self.direction.add(good, bad, now);
+        if reported {
+            self.reported = self.reported.max(Some(now));
+        }
+        if !full {
+            self.memory.add(good, bad, now);
+        }
+    }
+
+    /// So many probes were answered, and so many were not.
+    pub(crate) fn add_probes(&mut self, (good, bad): (u64, u64), now: Instant) {
+        self.probes.add(good, bad, now);
+        if !self.is_reported(now) {
+            self.memory.add(good, bad, now);
+        }
+    }
+
+    fn is_reported(&self, now: Instant) -> bool {
+        self.reported
+            .is_some_and(|at| now <= at + REPORTS_COUNT_FOR)
+    }
+
+    fn latest(&self, buckets: usize, now: Instant) -> Count {
+        let direction = self.direction.latest(buckets, now);
+        if self.is_reported(now) {
+            direction
+        } else {
+            direction.with(self.probes.latest(buckets, now))
+        }
+    }
+
+    /// Lost / sent of the last 5 s, and how many outcomes that is told from.
+    pub(crate) fn ratio(&self, now: Instant) -> (f64, u64) {
+        let count = self.latest(BUCKETS, now);
+        (count.ratio(), count.all)
+    }
+
+    /// What has to be expected of the next packets, by the last 5 s or the last minute, whichever was worse. The latest
+    /// `missing` probes are what is to be judged, and no measure for it.
+    pub(crate) fn expected(&self, missing: u64, now: Instant) -> f64 {
+        let mut probes = self.probes.latest(BUCKETS, now);
+        probes.bad = probes.bad.saturating_sub(missing);
+        probes.all = probes.all.saturating_sub(missing);
+        let mut memory = self.memory.latest(BUCKETS, now);
+        if !self.is_reported(now) {
+            memory.bad = memory.bad.saturating_sub(missing);
+            memory.all = memory.all.saturating_sub(missing);
+        }
+        let short = self.direction.latest(BUCKETS, now).with(probes);
+        [short, memory]
+            .into_iter()
+            .filter(|count| count.all >= ENOUGH_OUTCOMES)
+            .map(Count::ratio)
+            .fold(0.0, f64::max)
+    }
+
+    /// The loss, if it exceeds `limit` and chance is no explanation, and whether that is sure enough to act at once.
+    pub(crate) fn excess(&self, limit: f64, now: Instant) -> Option<(f64, bool)> {
+        let memory = self.memory.latest(BUCKETS, now);
+        let was_good = memory.all >= MANY && memory.ratio() < limit / 2.0;
+        let deviations = if was_good { CHANCE_AFTER_NONE } else { CHANCE };
+        let recent = self.latest(RECENT, now);
+        if recent.all >= PLENTY && recent.exceeds(limit, deviations) {
+            return Some((recent.ratio(), true));
+        }
+        let short = self.latest(BUCKETS, now);
+        if short.all >= ENOUGH_OUTCOMES && short.exceeds(limit, deviations) {
+            return Some((short.ratio(), false));
+        }
+        (memory.all >= MANY && short.ratio() > limit && memory.exceeds(limit, CHANCE))
+            .then(|| (memory.ratio(), false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reports ten times a second on packets that are lost at random.
+    struct Path {
+        loss: Loss,
+        now: u64,
+        random: u64,
+    }
+
+    impl Path {
+        fn new(seed: u64) -> Self {
+            Self {
+                loss: Loss::default(),
+                now: 1000,
+                random: seed,
+            }
+        }
+
+        fn chance(&mut self) -> f64 {
+            self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut mixed = self.random;
+            mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            (mixed ^ mixed >> 31) as f64 / u64::MAX as f64
+        }
+
+        fn step(&mut self, per_second: u64, probability: f64) -> Option<(f64, bool)> {
+            let count = per_second / 10;
+            let bad = (0..count).filter(|_| self.chance() < probability).count() as u64;
+            self.now += 100;
+            let now = Instant::from_millis(self.now);
+            self.loss.add((count - bad, bad), false, true, now);
+            self.loss.excess(0.05, now)
+        }
+    }
+
+    #[test]
+    fn growing_loss_is_told_within_three_seconds() {
+        for (per_second, usual, worst) in [(50, 3400, 5200), (100, 2900, 4400), (1000, 2000, 2600)]
+        {
+            let mut times: Vec<u64> = (0..101)
+                .map(|seed| {
+                    let mut path = Path::new(seed);
+                    for _ in 0..200 {
+                        path.step(per_second, 0.0);
+                    }
+                    // Two per cent more in each second.
+                    let steps = (1..200).find(|step| {
+                        let probability = 0.02 * (step / 10) as f64;
+                        matches!(path.step(per_second, probability.min(0.2)), Some((_, true)))
+                    });
+                    // It exceeds 5 % after three seconds.
+                    steps.expect("it is told") * 100 - 3000
+                })
+                .collect();
+            times.sort_unstable();
+            println!("{per_second}/s: {} {}", times[50], times[100]);
+            assert!(
+                times[50] <= usual && times[100] <= worst,
+                "{per_second}: {times:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn less_than_the_limit_is_never_more_by_chance() {
+        for (per_second, probability) in [(50, 0.03), (100, 0.04), (1000, 0.045)] {
+            let mut excesses = 0;
+            for seed in 0..5 {
+                let mut path = Path::new(seed);
+                for _ in 0..6000 {
+                    excesses += u32::from(path.step(per_second, probability).is_some());
+                }
+            }
+            println!("{per_second}/s, {probability}: {excesses}");
+            assert_eq!(excesses, 0, "{per_second}/s, {probability}");
+        }
+    }
+
+    #[test]
+    fn steady_loss_above_the_limit_is_told_sooner_or_later() {
+        let mut path = Path::new(1);
+        assert!((0..600).any(|_| path.step(100, 0.08).is_some()));
+    }
+
+    #[test]
+    fn probes_do_not_count_beside_reports() {
+        let mut loss = Loss::default();
+        let at = Instant::from_millis;
+        loss.add_probes((10, 30), at(1000));
+        assert_eq!(loss.ratio(at(1000)), (0.75, 40));
+        loss.add((100, 0), false, true, at(1100));
+        assert_eq!(loss.ratio(at(1200)), (0.0, 100));
+        assert!(loss.expected(0, at(1200)) > 0.2);
+        assert_eq!(loss.ratio(at(2300)).1, 140);
+    }
+}
