@@ -324,7 +324,10 @@ impl Bond {
                 member.quality.add_round_trip(*round_trip, now);
             }
             let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
-            member.quality.add_outcomes(delivered, lost, now);
+            // What arrived, without what did not, would make any path look good.
+            if samples.tells_loss {
+                member.quality.add_outcomes(delivered, lost, now);
+            }
             samples
                 .latest_sent
                 .is_some_and(|sent| member.prove(sent, false, now))

@@ -216,7 +216,7 @@ impl Loss {
         if short.all >= ENOUGH_OUTCOMES && short.exceeds(limit, deviations) {
             return Some((short.ratio(), false));
         }
-        (memory.all >= MANY && short.ratio() > limit && memory.exceeds(limit, CHANCE))
+        (memory.all >= PLENTY && short.ratio() > limit && memory.exceeds(limit, CHANCE))
             .then(|| (memory.ratio(), false))
     }
 }

@@ -33,6 +33,8 @@ pub struct QosSamples {
     pub delivered: u32,
     /// Packets that should have been reported and were not.
     pub lost: u32,
+    /// Both numbers together tell of loss. If not, the peer may have left out what did not fit, and `lost` is 0.
+    pub tells_loss: bool,
 }
 
 /// Both records of one path.
@@ -145,6 +147,7 @@ impl QosLedger {
             .filter(|(_, at)| horizon.is_some_and(|horizon| *at < horizon))
             .count();
         let tell_loss = !self.overflowed && older < LOSS_LIMIT && records.len() < MAX_QOS_RECORDS;
+        samples.tells_loss = tell_loss;
         let mut index = 0;
         self.sent.retain(|(_, at)| {
             let known = reported[index];

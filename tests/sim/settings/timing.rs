@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{keyed, linked, parsed, takes_integers, takes_names, warnings};
 use crate::flows::linux_flows;
-use crate::multipath::{A, B, Kind, Multipath, ms, policy, seconds};
+use crate::multipath::{A, B, KINDS, Kind, Multipath, ms, policy, seconds};
 
 /// How long an idle bond keeps a link that went silent, if it is asked all the time.
 fn time_to_leave(parameters: Value, kind: Kind) -> Duration {
@@ -77,7 +77,7 @@ fn a3_link_failover_interval() {
 }
 
 /// How long the primary link waits after it came back.
-fn time_to_return(parameters: Value) -> Duration {
+fn time_to_return(parameters: Value, kind: Kind) -> Duration {
     let mut parameters = parameters;
     for (key, value) in [
         ("failoverInterval", json!(500)),
@@ -88,7 +88,12 @@ fn time_to_return(parameters: Value) -> Duration {
     let link = &mut parameters["links"]["sim0"];
     link["mode"] = json!("primary");
     parameters["links"]["sim1"] = json!({});
-    let mut net = Multipath::new(32, 2, [policy("active-backup", parameters), json!({})]);
+    let mut net = Multipath::of_kind(
+        kind,
+        32,
+        2,
+        [policy("active-backup", parameters), json!({})],
+    );
     net.settle(A);
     net.load(A, &linux_flows(1), ms(20));
     net.load(B, &linux_flows(1), ms(20));
@@ -107,10 +112,13 @@ fn a3_up_delay() {
     takes_integers("settings.balance-rr.upDelay", 0, 600_000, |value| {
         keyed("upDelay", value)
     });
-    let took = time_to_return(json!({}));
-    assert!(took <= seconds(2), "{took:?}");
-    let took = time_to_return(json!({"upDelay": 10_000}));
-    assert!((ms(9900)..=seconds(12)).contains(&took), "{took:?}");
+    for kind in KINDS {
+        let took = time_to_return(json!({}), kind);
+        assert!(took <= seconds(1), "{kind:?}: {took:?}");
+        let took = time_to_return(json!({"upDelay": 10_000}), kind);
+        let expected = ms(9900)..=seconds(11);
+        assert!(expected.contains(&took), "{kind:?}: {took:?}");
+    }
 }
 
 #[test]
@@ -140,8 +148,14 @@ fn a3_link_up_delay_down_delay() {
             |value| linked(key, value),
         );
     }
-    let took = time_to_return(json!({"upDelay": 50_000, "links": {"sim0": {"upDelay": 5000}}}));
-    assert!((ms(4900)..=seconds(7)).contains(&took), "{took:?}");
+    for kind in KINDS {
+        let parameters = json!({"upDelay": 50_000, "links": {"sim0": {"upDelay": 5000}}});
+        let took = time_to_return(parameters, kind);
+        assert!(
+            (ms(4900)..=seconds(6)).contains(&took),
+            "{kind:?}: {took:?}"
+        );
+    }
     let parameters = json!({"failoverInterval": 500, "downDelay": 60_000, "links": {
         "sim0": {"mode": "primary", "downDelay": 2000}, "sim1": {"mode": "primary"}}});
     let took = time_to_leave(parameters, Kind::Plain);
