@@ -27,6 +27,9 @@ pub(crate) struct LaneNotes {
     evicted: Vec<LaneArrivals>,
     sent: Vec<Address>,
     since: Option<Instant>,
+    /// When a handover was last asked for out of turn, and whether it is still to come.
+    hurried: Option<Instant>,
+    hurries: bool,
 }
 
 impl LaneNotes {
@@ -83,15 +86,29 @@ impl LaneNotes {
         }
     }
 
+    /// A packet was queued for a peer whose bond is idle, and looks at its paths when it hears of that. Told at once, but no more
+    /// often than anything else: until the bond is known to be awake each packet seems to wake it.
+    pub(crate) fn woke(&mut self, peer: Address, now: Instant) {
+        self.sent(peer, now);
+        let last = self.hurried;
+        if last.is_none_or(|at| now.duration_since(at) >= PATIENCE) {
+            self.hurried = Some(now);
+            self.hurries = true;
+        }
+    }
+
     /// Something is to be handed over now.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.since
-            .is_some_and(|since| now.duration_since(since) >= PATIENCE)
+        self.hurries
+            || self
+                .since
+                .is_some_and(|since| now.duration_since(since) >= PATIENCE)
     }
 
     /// All notes; there are none then.
     pub(crate) fn take(&mut self) -> (Vec<LaneArrivals>, Vec<Address>) {
         self.since = None;
+        self.hurries = false;
         let mut arrivals: Vec<LaneArrivals> = self.evicted.drain(..).collect();
         while self.used != 0 {
             let index = self.used.trailing_zeros() as usize;
@@ -103,6 +120,9 @@ impl LaneNotes {
 
     /// How long a worker may sleep before something has to be handed over; none: for ever.
     pub(crate) fn patience(&self, now: Instant) -> Option<Duration> {
+        if self.hurries {
+            return Some(Duration::ZERO);
+        }
         Some(PATIENCE.saturating_sub(now.duration_since(self.since?)))
     }
 }
@@ -155,6 +175,21 @@ mod tests {
         }
         assert_eq!(notes.take(), (Vec::new(), Vec::new()));
         assert!(!notes.is_due(at(1000)));
+    }
+
+    #[test]
+    fn the_first_packet_after_a_pause_is_told_at_once_and_the_next_in_their_turn() {
+        let mut notes = LaneNotes::default();
+        let peer = Address::from_u64(1);
+        notes.woke(peer, at(100));
+        assert!(notes.is_due(at(100)));
+        assert_eq!(notes.patience(at(100)), Some(Duration::ZERO));
+        assert_eq!(notes.take(), (Vec::new(), vec![peer]));
+        notes.woke(peer, at(101));
+        assert!(!notes.is_due(at(119)) && notes.is_due(at(121)));
+        notes.take();
+        notes.woke(peer, at(5000));
+        assert!(notes.is_due(at(5000)));
     }
 
     #[test]

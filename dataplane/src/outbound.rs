@@ -273,7 +273,9 @@ fn send<T: Tap, U: Udp>(
         }
         core.measurements.sent_in_slot(peer, hash, length, now);
     }
-    if numbering.is_some() {
+    if peer.idle {
+        core.lanes.woke(peer.address, now);
+    } else if numbering.is_some() {
         core.lanes.sent(peer.address, now);
     }
     core.counters.packets_sent.add(1);

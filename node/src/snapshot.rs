@@ -80,6 +80,8 @@ pub struct PeerEntry {
     pub measured: bool,
     /// They are sampled as well (protocol specification 15.1).
     pub sampled: bool,
+    /// Its bond sent nothing for a while, and may not know that its paths failed: the next packet is to be told at once.
+    pub idle: bool,
     /// It reads the numbers in our inner IVs, so that they must be these; else they are random.
     pub numbering: Option<LaneOrigin>,
     /// It asked to be told what arrives: packets whose inner IVs are of this origin are counted by lane.

@@ -566,6 +566,35 @@ fn broadcast_sends_on_every_path_and_delivers_once() {
     assert_eq!(net.nodes[B].received(Verb::Frame) - received, 20);
 }
 
+/// Workers tell of the first packet of an idle bond, whatever it is; the bond asks its paths at once.
+#[test]
+fn the_first_packet_of_an_idle_bond_starts_a_probe() {
+    for plain in [&[][..], &[B][..]] {
+        let mut net = two_with(23, [Some(policy(BasePolicy::ActiveBackup)), None], plain);
+        exchange(&mut net, 3 * SECOND);
+        assert!(!entry(&net, A, B).idle);
+        // Probes are rare by now: unmodified nodes answer no second one within 170 ms.
+        net.run_for(100 * SECOND);
+        let shown = entry(&net, A, B);
+        assert!(shown.idle);
+        let used = usize::from(shown.plan.paths()[0]);
+        shown.paths[used].activity.packets_sent.add(1);
+        let (peer, from) = (net.nodes[B].address(), net.nodes[A].sent.len());
+        let sent = [peer];
+        net.handle(
+            A,
+            Input::Lanes {
+                arrivals: &[],
+                sent: &sent,
+            },
+        );
+        let probes = &net.nodes[A].sent[from..];
+        assert!(!probes.is_empty(), "{plain:?}");
+        net.run_for(TICK);
+        assert!(!entry(&net, A, B).idle);
+    }
+}
+
 /// The receiver's own setting decides, whatever the sender's means of telling copies.
 #[test]
 fn broadcast_without_dedup_delivers_every_copy() {

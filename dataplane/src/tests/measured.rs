@@ -100,6 +100,43 @@ fn both_sides_sample_the_same_odd_packets_and_count_all() {
     }
 }
 
+/// Whatever its id: only odd ones are sampled, and samples wait.
+#[test]
+fn the_first_packet_of_an_idle_bond_is_told_in_the_same_turn() {
+    let [mut a, _] = measured_pair();
+    a.knowledge.idle = true;
+    let told = |a: &mut Side| {
+        let handovers = a.take_handovers().into_iter();
+        handovers
+            .filter(|handover| matches!(handover, Handover::Lanes { .. }))
+            .collect::<Vec<_>>()
+    };
+    let woken = || Handover::Lanes {
+        arrivals: vec![],
+        sent: vec![a.knowledge.peer],
+    };
+    let woken = [woken()];
+    for _ in 0..8 {
+        a.emit(b"hello");
+        a.work();
+        let sent = a.knowledge.paths[0].activity.packets_sent.get();
+        assert_eq!(told(&mut a), woken, "after {sent} packets");
+        a.emit(b"hello");
+        a.work();
+        assert_eq!(told(&mut a), []);
+        a.now = a.now + Duration::from_millis(20);
+        a.work();
+        assert_eq!(told(&mut a), woken);
+        a.now = a.now + Duration::from_millis(20);
+    }
+    a.knowledge.idle = false;
+    a.emit(b"hello");
+    a.work();
+    a.now = a.now + Duration::from_millis(20);
+    a.work();
+    assert_eq!(told(&mut a), []);
+}
+
 #[test]
 fn a_flood_fills_no_more_than_the_list() {
     let [mut a, _] = measured_pair();

@@ -57,6 +57,7 @@ pub(crate) struct Knowledge {
     pub(crate) mtu: u16,
     pub(crate) epoch: u64,
     pub(crate) measured: bool,
+    pub(crate) idle: bool,
     pub(crate) numbering: Option<LaneOrigin>,
     pub(crate) counted: Option<LaneOrigin>,
     pub(crate) duplicates: Option<Arc<DuplicateFilter>>,
@@ -77,6 +78,7 @@ impl Knowledge {
             mtu: 2800,
             epoch: 1,
             measured: false,
+            idle: false,
             numbering: None,
             counted: None,
             duplicates: None,
@@ -91,6 +93,7 @@ impl Knowledge {
         let peer = PeerEntry {
             measured: self.measured,
             sampled: self.measured && self.numbering.is_none(),
+            idle: self.idle,
             numbering: self.numbering,
             counted: self.counted,
             duplicates: self.duplicates.clone(),

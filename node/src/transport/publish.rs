@@ -110,6 +110,7 @@ impl Transport {
             paths: paths.into_boxed_slice(),
             measured: self.is_measured(address),
             sampled: self.is_measured(address) && !self.is_own(address),
+            idle: self.is_idle(address),
             numbering: numbering.map(|numbering| numbering.origin),
             counted: self.counted_origin(address),
             duplicates: self.duplicate_filter(address),
@@ -209,6 +210,7 @@ fn is_same(a: &PeerEntry, b: &PeerEntry) -> bool {
         && a.plan == b.plan
         && a.measured == b.measured
         && a.sampled == b.sampled
+        && a.idle == b.idle
         && a.numbering == b.numbering
         && a.counted == b.counted
         && is_same_filter(a, b)

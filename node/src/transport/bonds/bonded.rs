@@ -39,6 +39,8 @@ pub(super) struct Bonded {
     /// Until when it gets none, whatever it sends.
     pub(super) paused_until: Option<Instant>,
     pub(super) deadline: Option<Instant>,
+    /// What workers know of [`Bond::is_idle`].
+    pub(super) idle: bool,
     /// It is of our kind: delivery is told by reports, not by samples.
     pub(super) is_own: bool,
     /// What leaves for it, if it is of our kind and we have a bond.

@@ -383,6 +383,11 @@ impl Transport {
         self.bonds.bonded(peer).is_some_and(Bonded::is_measured)
     }
 
+    /// Its bond waits for something to send: workers shall tell at once when they send.
+    pub(super) fn is_idle(&self, peer: Address) -> bool {
+        self.bonds.bonded(peer).is_some_and(|bonded| bonded.idle)
+    }
+
     /// What tells the peer's repeated packets, if it sends each on several paths.
     pub(super) fn duplicate_filter(&self, peer: Address) -> Option<Arc<DuplicateFilter>> {
         self.bonds.bonded(peer)?.duplicates.clone()

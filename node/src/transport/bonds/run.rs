@@ -100,6 +100,10 @@ impl Transport {
             departures.read(now);
         }
         self.drain_bond(now, peer, &mut bonded);
+        let idle = bonded.bond.as_ref().is_some_and(Bond::is_idle);
+        if std::mem::replace(&mut bonded.idle, idle) != idle {
+            self.show_peer(peer);
+        }
         self.report_measurements(now, peer, &mut bonded);
         self.exchange_reports(now, peer, &mut bonded);
         self.announce_attributes(now, peer, &mut bonded);
