@@ -17,11 +17,11 @@ const LONGEST_LIFETIME: Duration = Duration::from_secs(10);
 /// A path with more packets per second than one per this time must not fall silent without a word.
 const ARMED_GAP: Duration = Duration::from_millis(20);
 /// Silence is no accident after this long, and after three times the usual gap.
-const SILENCE: Duration = Duration::from_millis(60);
+const SILENCE: Duration = Duration::from_millis(50);
 /// A report of silence is repeated so often and in such intervals, as it may get lost, and as the sender judges by what it sent
 /// since.
 const REPEATS: u8 = 2;
-const REPEAT_INTERVAL: Duration = Duration::from_millis(40);
+const REPEAT_INTERVAL: Duration = Duration::from_millis(20);
 /// The shortest time between two reports.
 const SPACING: Duration = Duration::from_millis(20);
 
