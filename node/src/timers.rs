@@ -120,3 +120,10 @@ pub(crate) fn due(then: Option<Instant>, now: Instant, interval: Duration) -> bo
 pub(crate) fn millis_since(then: Instant, now: Instant) -> u64 {
     u64::try_from(now.duration_since(then).as_millis()).unwrap_or(u64::MAX)
 }
+
+/// A bonded peer's path is left by those who have no bond with it after so long a silence,
+pub(crate) const FOLLOW_SILENCE: Duration = Duration::from_millis(500);
+/// for one on which the peer was heard so lately,
+pub(crate) const FOLLOW_HEARD: Duration = Duration::from_millis(100);
+/// at most this often: with little traffic each path is silent now and then.
+pub(crate) const FOLLOW_REST: Duration = Duration::from_secs(2);

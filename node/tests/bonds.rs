@@ -566,6 +566,29 @@ fn broadcast_sends_on_every_path_and_delivers_once() {
     assert_eq!(net.nodes[B].received(Verb::Frame) - received, 20);
 }
 
+/// The side without a bond uses what the bonded side uses, instead of 19 s of silence.
+#[test]
+fn a_node_without_a_bond_follows_a_peer_of_our_kind_that_has_one() {
+    for seed in [31, 32, 33] {
+        let mut net = two(seed, [Some(policy(BasePolicy::ActiveBackup)), None]);
+        let used = |net: &Net| planned(net, B, A)[0];
+        let first = used(&net);
+        block(&mut net, first);
+        let took = exchange_until(&mut net, 5 * SECOND, |net| used(net) != first);
+        let took = took.expect("it follows");
+        assert!(took <= SECOND, "{took:?}");
+        let next = used(&net);
+        assert_eq!(active(&net), next);
+        let received = net.nodes[A].received(Verb::Frame);
+        exchange(&mut net, SECOND);
+        assert!(net.nodes[A].received(Verb::Frame) - received >= 99);
+        // Nothing drives it back and forth.
+        unblock(&mut net, first);
+        let moved = exchange_until(&mut net, 30 * SECOND, |net| used(net) != next);
+        assert_eq!(moved, None);
+    }
+}
+
 /// Workers tell of the first packet of an idle bond, whatever it is; the bond asks its paths at once.
 #[test]
 fn the_first_packet_of_an_idle_bond_starts_a_probe() {

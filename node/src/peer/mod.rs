@@ -66,6 +66,8 @@ pub(crate) struct Peer {
     /// There if it reads numbers and we have a bond with it.
     pub(crate) numbering: Option<Numbering>,
     pub(crate) paths: Vec<PeerPath>,
+    /// It has a bond with us and we have none with it: the path that it was last seen to use, and since when we do.
+    pub(crate) followed: Option<(PathKey, Instant)>,
     /// When it was heard; workers write here too.
     pub(crate) activity: Arc<PeerActivity>,
     pub(crate) latencies: LatencyHistogram,
@@ -98,6 +100,7 @@ impl Peer {
             features: None,
             numbering: None,
             paths: Vec::new(),
+            followed: None,
             activity: Arc::default(),
             latencies: LatencyHistogram::default(),
             created: now,
@@ -182,6 +185,13 @@ impl Peer {
         paths: &PathTable,
         filter: impl Fn(&PeerPath) -> bool,
     ) -> Option<usize> {
+        if let Some((followed, _)) = self.followed
+            && paths.get(followed).is_some_and(|path| path.is_alive(now))
+            && let Some(index) = self.paths.iter().position(|p| p.key == followed)
+            && filter(&self.paths[index])
+        {
+            return Some(index);
+        }
         let mut best: Option<(u64, usize)> = None;
         for (index, peer_path) in self.paths.iter().enumerate() {
             if !filter(peer_path) {

@@ -104,6 +104,7 @@ impl Transport {
         if std::mem::replace(&mut bonded.idle, idle) != idle {
             self.show_peer(peer);
         }
+        self.follow(now, peer, &bonded);
         self.report_measurements(now, peer, &mut bonded);
         self.exchange_reports(now, peer, &mut bonded);
         self.announce_attributes(now, peer, &mut bonded);
@@ -111,6 +112,38 @@ impl Transport {
             self.bonds.schedule.insert((at, peer));
         }
         self.bonds.peers.insert(peer, bonded);
+    }
+
+    /// A peer of our kind that asks for reports has a bond and looks after its paths; without one of ours we use what it uses,
+    /// instead of a path that has gone silent for us.
+    fn follow(&mut self, now: Instant, peer: Address, bonded: &Bonded) {
+        let asks = bonded.bond.is_none() && bonded.arrivals.is_some();
+        let Some(record) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        if bonded.bond.is_some() && record.followed.take().is_some() {
+            self.show_peer(peer);
+            return;
+        }
+        let rests = record
+            .followed
+            .is_some_and(|(_, since)| within(Some(since), now, timers::FOLLOW_REST));
+        if !asks || rests {
+            return;
+        }
+        let heard = |index: usize| record.paths[index].activity.authentic.get();
+        let Some(present) = record.best_path(now, &self.paths, true) else {
+            return;
+        };
+        let Some(latest) = (0..record.paths.len()).max_by_key(|index| heard(*index)) else {
+            return;
+        };
+        if due(heard(present), now, timers::FOLLOW_SILENCE)
+            && within(heard(latest), now, timers::FOLLOW_HEARD)
+        {
+            record.followed = Some((record.paths[latest].key, now));
+            self.show_peer(peer);
+        }
     }
 
     fn has_paths(&self, peer: Address) -> bool {
