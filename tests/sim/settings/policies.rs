@@ -2,6 +2,7 @@
 
 use bond::BasePolicy;
 use serde_json::{Value, json};
+use std::sync::Once;
 
 use super::{errors, no_strings};
 use crate::flows::linux_flows;
@@ -158,6 +159,11 @@ fn a3_standard_name_under_settings() {
 
 #[test]
 pub(crate) fn a3_peer_specific_bonds() {
+    static RUN: Once = Once::new();
+    RUN.call_once(peer_specific_bonds_has_an_effect);
+}
+
+fn peer_specific_bonds_has_an_effect() {
     let place = "settings.peerSpecificBonds";
     for (value, kind) in [
         (json!([]), "an array"),

@@ -1,5 +1,6 @@
 //! What makes a link good, what is too bad, and when a working link is left.
 
+use std::sync::Once;
 use std::time::Duration;
 
 use node::Input;
@@ -30,6 +31,11 @@ fn slow_or_uneven(base: &str, parameters: Value) -> Multipath {
 
 #[test]
 pub(crate) fn a3_quality() {
+    static RUN: Once = Once::new();
+    RUN.call_once(quality_has_an_effect);
+}
+
+fn quality_has_an_effect() {
     for (value, kind) in [
         (json!(5), "a number"),
         (json!([]), "an array"),
@@ -229,6 +235,11 @@ fn returns(method: &str, primary: Duration, spare: Duration) -> bool {
 
 #[test]
 pub(crate) fn a3_link_select_method() {
+    static RUN: Once = Once::new();
+    RUN.call_once(link_select_method_has_an_effect);
+}
+
+fn link_select_method_has_an_effect() {
     for key in ["linkSelectMethod", "activeReselect"] {
         let names = ["always", "better", "failure", "optimize"];
         takes_names(&format!("settings.balance-rr.{key}"), &names, |value| {

@@ -1,6 +1,7 @@
 //! How packets and flows are spread over links.
 
 use std::collections::BTreeSet;
+use std::sync::Once;
 
 use serde_json::{Value, json};
 
@@ -28,6 +29,11 @@ fn one_flow(seed: u64, settings: Value) -> Multipath {
 
 #[test]
 pub(crate) fn a3_packets_per_link() {
+    static RUN: Once = Once::new();
+    RUN.call_once(packets_per_link_has_an_effect);
+}
+
+fn packets_per_link_has_an_effect() {
     takes_integers("settings.balance-rr.packetsPerLink", 0, 65_535, |value| {
         keyed("packetsPerLink", value)
     });
@@ -65,6 +71,11 @@ pub(crate) fn a3_packets_per_link() {
 
 #[test]
 pub(crate) fn a3_balance_policy() {
+    static RUN: Once = Once::new();
+    RUN.call_once(balance_policy_has_an_effect);
+}
+
+fn balance_policy_has_an_effect() {
     let names = ["flow-dynamic", "flow-static", "packet", "auto"];
     takes_names("settings.balance-rr.balancePolicy", &names, |value| {
         keyed("balancePolicy", value)
@@ -136,6 +147,11 @@ fn a3_allow_flow_hashing() {
 
 #[test]
 pub(crate) fn a3_rebalance_strategy() {
+    static RUN: Once = Once::new();
+    RUN.call_once(rebalance_strategy_has_an_effect);
+}
+
+fn rebalance_strategy_has_an_effect() {
     let names = ["passive", "opportunistic", "aggressive"];
     takes_names("settings.balance-rr.rebalanceStrategy", &names, |value| {
         keyed("rebalanceStrategy", value)
@@ -181,6 +197,11 @@ pub(crate) fn a3_rebalance_strategy() {
 
 #[test]
 pub(crate) fn a3_dedup() {
+    static RUN: Once = Once::new();
+    RUN.call_once(dedup_has_an_effect);
+}
+
+fn dedup_has_an_effect() {
     takes_booleans("settings.balance-rr.dedup", |value| keyed("dedup", value));
     for (value, repeated) in [
         (json!({}), 0),
