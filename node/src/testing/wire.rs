@@ -38,14 +38,10 @@ pub struct Wire {
     pub is_dead: bool,
     /// Datagrams of which this is true do not arrive.
     pub filter: Option<fn(&[u8]) -> bool>,
-    /// Datagrams of this length and no others are passed at most once per interval: what a peer does that answers probes
-    /// by the rate.
-    pub gate: Option<(usize, Duration)>,
     /// What it carried so far.
     pub traffic: Traffic,
     free_at: Instant,
     last_arrival: Instant,
-    gate_passed: Option<Instant>,
 }
 
 impl Wire {
@@ -57,11 +53,9 @@ impl Wire {
             queue: QUEUE,
             is_dead: false,
             filter: None,
-            gate: None,
             traffic: Traffic::default(),
             free_at: Instant::ZERO,
             last_arrival: Instant::ZERO,
-            gate_passed: None,
         }
     }
 
@@ -90,14 +84,6 @@ impl Wire {
     ) -> Option<Instant> {
         if is_lost || self.is_dead || self.filter.is_some_and(|filter| filter(bytes)) {
             return None;
-        }
-        if let Some((length, interval)) = self.gate
-            && bytes.len() == length
-        {
-            if self.gate_passed.is_some_and(|last| now < last + interval) {
-                return None;
-            }
-            self.gate_passed = Some(now);
         }
         let mut leaves = now;
         if let Some(rate) = self.rate {
@@ -148,14 +134,5 @@ mod tests {
         let next = wire.carry(NOW, b"two", Duration::ZERO, false);
         assert_eq!(late, next);
         assert_eq!(late, Some(NOW + Duration::from_millis(14)));
-    }
-
-    #[test]
-    fn a_gate_passes_one_of_its_kind_per_interval() {
-        let mut wire = wire();
-        wire.gate = Some((3, Duration::from_millis(166)));
-        let mut passes = |at, bytes: &[u8]| wire.carry(at, bytes, Duration::ZERO, false).is_some();
-        assert!(passes(NOW, b"one") && !passes(NOW, b"two") && passes(NOW, b"other"));
-        assert!(passes(NOW + Duration::from_millis(166), b"one"));
     }
 }
