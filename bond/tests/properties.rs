@@ -116,6 +116,48 @@ proptest! {
         prop_assert!(chosen.iter().all(|view| Some(view.fitness) == best));
     }
 
+    /// Failover is monotone: when a path fails, no other path that carries traffic leaves, each keeps all its slots, and where
+    /// shares divide what is known none of the others falls.
+    #[test]
+    fn failover_is_monotone(mut views in any_views(), victim in any::<prop::sample::Index>(), measured in any::<bool>()) {
+        // Every second time each path has a link and a measured capacity of its own.
+        for view in views.iter_mut().filter(|_| measured) {
+            view.link = format!("wan{}", view.id.0);
+            view.measured = view.measured.or(Some(view.reached.max(1)));
+            (view.declared, view.allocation) = (None, None);
+        }
+        let ids = |paths: &[&View]| paths.iter().map(|view| view.id).collect::<Vec<_>>();
+        let before = candidates(&views, false);
+        prop_assume!(!before.is_empty());
+        let victim = before[victim.index(before.len())].id;
+        let mut failed = views.clone();
+        for view in failed.iter_mut().filter(|view| view.id == victim) {
+            view.fitness = Fitness::Unusable;
+        }
+        let after = candidates(&failed, false);
+        prop_assert!(!ids(&after).contains(&victim));
+        prop_assert!(ids(&before).iter().all(|id| *id == victim || ids(&after).contains(id)));
+        for basis in [Basis::Equal, Basis::Capacity, Basis::CapacityAndQuality] {
+            let (old, new) = (shares(&before, basis), shares(&after, basis));
+            let mut table = SlotTable::default();
+            table.retarget(&old, Instant::from_millis(1000));
+            let had = owners(&table);
+            table.retarget(&new, Instant::from_millis(2000));
+            let has = owners(&table);
+            for (slot, (old, new)) in had.iter().zip(&has).enumerate() {
+                prop_assert!(old == new || *old == victim, "slot {} of {:?}", slot, old);
+            }
+            // What is unknown is guessed from the others, whose number falls; and of two paths of a link the one that remains
+            // has its capacity for itself.
+            let is_even = basis == Basis::Equal && views.iter().all(|view| view.allocation.is_none());
+            if is_even || measured {
+                for (id, share) in new.iter().filter(|(id, _)| old.contains_key(id)) {
+                    prop_assert!(*share >= old[id] - 1e-12, "{:?}: {} after {}", id, share, old[id]);
+                }
+            }
+        }
+    }
+
     #[test]
     fn rotation_follows_the_shares(views in any_views()) {
         let paths = candidates(&views, false);
