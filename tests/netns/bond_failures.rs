@@ -1,4 +1,4 @@
-//! What a lost carrier, address or route costs a stream, and how links come back.
+//! What a lost carrier, address, route or interface costs a stream, and how links come back.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     for policy in ["active-backup", "balance-rr", "balance-xor"] {
         let name = policy.replace('-', "_");
         scenarios.push(Scenario::new(
-            format!("bond_{name}_survives_carrier_address_route_and_black_hole"),
+            format!("bond_{name}_survives_carrier_address_route_black_hole_and_removal"),
             move |place: &Place| disturbed(place, policy),
         ));
     }
@@ -39,6 +39,8 @@ enum Failure {
     /// it is here.
     Route,
     BlackHole,
+    /// The interface is pulled out, and another one of its name and address put in.
+    Removal,
 }
 
 fn begin(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
@@ -51,6 +53,7 @@ fn begin(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
         Failure::Address => host.run(move || links::remove_address(&name, address))??,
         Failure::Route => host.run(move || links::remove_route(&name, own, 24))??,
         Failure::BlackHole => bench.lab.blackhole(0, link)?,
+        Failure::Removal => bench.lab.unplug(0, link)?,
     }
     Ok(())
 }
@@ -65,6 +68,7 @@ fn end(bench: &Bench<'_>, failure: Failure, link: u8) -> anyhow::Result<()> {
         Failure::Address => host.run(move || links::add_address(&name, address, 24))??,
         Failure::Route => host.run(move || links::add_route(&name, own, 24))??,
         Failure::BlackHole => bench.lab.restore(0, link)?,
+        Failure::Removal => bench.lab.plug_in(0, link)?,
     }
     Ok(())
 }
@@ -78,6 +82,7 @@ fn disturbed(place: &Place, policy: &str) -> anyhow::Result<()> {
         Failure::Address,
         Failure::Route,
         Failure::BlackHole,
+        Failure::Removal,
     ]
     .into_iter()
     .enumerate()
@@ -100,10 +105,11 @@ fn disturbed(place: &Place, policy: &str) -> anyhow::Result<()> {
         begin(&bench, failure, link)?;
         let limit = match failure {
             Failure::BlackHole => SILENT,
-            Failure::Carrier | Failure::Address => ANNOUNCED,
+            Failure::Carrier | Failure::Address | Failure::Removal => ANNOUNCED,
             Failure::Route => HARMLESS,
         };
-        if limit == HARMLESS {
+        // An interface that is gone has no counters to compare; that the stream recovers says enough.
+        if limit == HARMLESS || matches!(failure, Failure::Removal) {
             std::thread::sleep(Duration::from_secs(2));
         } else {
             bench.carry(&[1 - link])?;
