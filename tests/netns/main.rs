@@ -4,6 +4,7 @@ mod adversity;
 mod bad_input;
 mod bond_commands;
 mod bond_failures;
+mod bond_mistakes;
 mod bond_settings;
 mod bonding;
 mod lifecycle;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         .chain(bonding::scenarios())
         .chain(bond_commands::scenarios())
         .chain(bond_failures::scenarios())
+        .chain(bond_mistakes::scenarios())
         .chain(bond_settings::scenarios())
         .collect();
     runner::run(&scenarios, None)

@@ -2,4 +2,5 @@
 
 pub mod assertions;
 pub mod bond_bench;
+pub mod bond_mistakes;
 pub mod runner;
