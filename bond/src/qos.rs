@@ -1,7 +1,7 @@
 //! QOS_MEASUREMENT on one path, both roles: we note when packets were sent and received, report what we received, and turn
 //! the peer's reports into samples (protocol specification 15.1, 15.2). Also serves peers that bond when we do not.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use protocol::verb::{MAX_QOS_RECORDS, QosRecord};
@@ -46,6 +46,8 @@ pub struct QosLedger {
     last_report: Option<Instant>,
     /// Latest send time that a report has covered, if loss may be told from it.
     overflowed: bool,
+    /// Reports in a row that had room for far more than what they held.
+    sparse: u32,
 }
 
 impl QosLedger {
@@ -57,6 +59,7 @@ impl QosLedger {
             received: VecDeque::new(),
             last_report: None,
             overflowed: false,
+            sparse: 0,
         }
     }
 
@@ -148,6 +151,11 @@ impl QosLedger {
             .count();
         let tell_loss = !self.overflowed && older < LOSS_LIMIT && records.len() < MAX_QOS_RECORDS;
         samples.tells_loss = tell_loss;
+        let missing = self.missing(records, older);
+        if !tell_loss && missing.is_some() {
+            samples.tells_loss = true;
+            samples.lost = missing.unwrap_or_default();
+        }
         let mut index = 0;
         self.sent.retain(|(_, at)| {
             let known = reported[index];
@@ -162,6 +170,23 @@ impl QosLedger {
             self.overflowed = false;
         }
         samples
+    }
+
+    /// Of `older` packets that the report should hold, how many are missing although there was room for them, where so many
+    /// were sent that not all had to fit. Told only if more than half of what fits is missing, twice in a row: one report in
+    /// between may have been lost.
+    fn missing(&mut self, records: &[QosRecord], older: usize) -> Option<u32> {
+        if older < LOSS_LIMIT {
+            return None;
+        }
+        let reported: BTreeSet<PacketId> = records.iter().map(|record| record.packet).collect();
+        let expected = older.min(MAX_QOS_RECORDS);
+        if reported.len() * 2 >= expected {
+            self.sparse = 0;
+            return None;
+        }
+        self.sparse += 1;
+        (self.sparse >= 2).then(|| (expected - reported.len()) as u32)
     }
 
     /// Forgets records older than three intervals, as the peer does.
@@ -275,5 +300,43 @@ mod tests {
         assert!(ledger.sent.len() <= MAX_RECORDS && ledger.received.len() <= MAX_RECORDS);
         ledger.expire(at(1_000_000));
         assert!(ledger.sent.is_empty() && ledger.received.is_empty());
+    }
+
+    #[test]
+    fn a_report_that_holds_far_less_than_fits_tells_of_loss_the_second_time() {
+        // One odd packet each 2 ms, and a report each second on one in `part` of them.
+        let losses = |part: u64| -> Vec<(bool, u32)> {
+            let mut ledger = QosLedger::new(SECOND);
+            (0..4)
+                .map(|second| {
+                    let mut records = Vec::new();
+                    for index in 0..300 {
+                        let (packet, millis) = (
+                            PacketId(2 * (1000 * second + index) + 1),
+                            1000 * second + 3 * index,
+                        );
+                        ledger.handle_sent(packet, at(millis));
+                        if index % part == 0 && records.len() < MAX_QOS_RECORDS {
+                            records.push(QosRecord {
+                                packet,
+                                holding_time_ms: 50,
+                            });
+                        }
+                    }
+                    let samples = ledger.handle_report(&records, at(1000 * second + 960));
+                    (samples.tells_loss, samples.lost)
+                })
+                .collect()
+        };
+        assert!(losses(1).iter().all(|(_, lost)| *lost == 0));
+        assert!(losses(4).iter().all(|(tells, _)| !tells));
+        let lossy = losses(10);
+        assert!(!lossy[0].0, "{lossy:?}");
+        assert!(
+            lossy[1..]
+                .iter()
+                .all(|(tells, lost)| *tells && *lost >= 100),
+            "{lossy:?}"
+        );
     }
 }
