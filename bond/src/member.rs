@@ -27,6 +27,8 @@ const SOFT_LOSS: f64 = 0.05;
 const HARD_LOSS: f64 = 0.25;
 /// Share of failed authentications above which a path is avoided.
 const SOFT_ERRORS: f64 = 0.05;
+/// What a queue that grows spills may be too much for a moment, until the path is known to be full.
+const FULL_DWELL: Duration = Duration::from_millis(500);
 /// A limit must be exceeded this long, unless it is plain at once.
 const LOSS_DWELL: Duration = Duration::from_secs(1);
 const DWELL: Duration = Duration::from_secs(2);
@@ -308,6 +310,7 @@ impl Member {
             (told(self.quality.loss(now)), LOSS_DWELL)
         } else {
             match self.quality.losses.excess(loss_limit, now) {
+                Some((loss, true)) if self.quality.may_queue() => (Some(loss), FULL_DWELL),
                 Some((loss, true)) => (Some(loss), Duration::ZERO),
                 Some((loss, false)) => (Some(loss), LOSS_DWELL),
                 None => (None, LOSS_DWELL),

@@ -11,6 +11,9 @@ use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
 
 /// How many latency samples the variation is taken from.
 const SAMPLES: usize = 64;
+/// Round trips that tell of a queue that grows, and by how many µs they then exceed the fastest.
+const LATEST: usize = 8;
+const GROWING: u32 = 10_000;
 /// Window of the largest latency.
 const WINDOW: Duration = Duration::from_secs(10);
 /// Availability is told from this much past.
@@ -96,6 +99,13 @@ impl Quality {
         self.largest.add(u64::from(micros), now);
         self.capacity.add_round_trip(f64::from(micros), now);
         self.smallest = Some(self.smallest.map_or(micros, |least| least.min(micros)));
+    }
+
+    /// A queue may be growing: one of the latest round trips took longer than the fastest by a good part of a queue.
+    pub(crate) fn may_queue(&self) -> bool {
+        let fastest = self.smallest.unwrap_or(0);
+        let latest = self.round_trips.iter().rev().take(LATEST);
+        latest.max().is_some_and(|most| *most > fastest + GROWING)
     }
 
     /// Of packets sent, so many arrived and so many did not.

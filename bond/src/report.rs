@@ -16,6 +16,8 @@ impl Bond {
         let (state, alive_links, total_links) = self.state_now();
         let used = self.used();
         let targets = self.slots.targets();
+        // An idle bond doubles its first packets over two paths, whatever the targets.
+        let in_force = !targets.is_empty() && targets.keys().eq(used.keys());
         let age = |at: Option<Instant>| at.map(|at| now.duration_since(at));
         let paths = self.members.values().map(|member| {
             let id = member.info.id;
@@ -56,7 +58,7 @@ impl Bond {
                 capacity,
                 quality: self.qualities.get(&id).copied().unwrap_or(0.0),
                 allocation: match targets.get(&id) {
-                    Some(share) if used.contains_key(&id) => *share,
+                    Some(share) if in_force => *share,
                     _ => used.get(&id).copied().unwrap_or(0.0),
                 },
                 slots: self.slots.count(id),

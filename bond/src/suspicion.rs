@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use protocol::Instant;
 
-/// Packets that come in no further apart than this flow, so that their absence says something: 25 per second, as
-/// on one of four paths that share 100.
-const FLOWING: f64 = 40_000.0;
+/// Packets that come in no further apart than this flow, so that their absence says something: 40 per second.
+const FLOWING: f64 = 25_000.0;
 /// A pause longer than this begins a new flow.
 const NEW_FLOW: f64 = 1e6;
 /// After so many µs a pause has lost most of its weight.

@@ -758,12 +758,17 @@ fn peers_of_our_kind_report_what_arrives() {
         let mut net = two(21, [Some(policy(BasePolicy::BalanceRr)), bonding]);
         net.conditions.loss_per_mille = 100;
         let before = messages(&net, A).1;
-        exchange(&mut net, 20 * SECOND);
-        let losses = losses(&net);
-        assert_eq!(losses.len(), 3);
-        for loss in losses {
-            // Probes are lost in both directions, and count too.
-            assert!((0.05..0.2).contains(&loss), "{loss}");
+        // Each figure is told from a few seconds only: their mean is steadier.
+        let mut sums = [0.0; 3];
+        for _ in 0..20 {
+            exchange(&mut net, SECOND);
+            for (sum, loss) in sums.iter_mut().zip(losses(&net)) {
+                *sum += loss;
+            }
+        }
+        for sum in sums {
+            let mean = sum / 20.0;
+            assert!((0.05..0.2).contains(&mean), "{mean}");
         }
         // Ten a second, some of which get lost; more where losses look like silence.
         let told = messages(&net, A).1 - before;

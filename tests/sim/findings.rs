@@ -106,7 +106,12 @@ fn finding_02_balance_xor_spreads_a_linux_client_over_two_links() {
 
 #[test]
 fn finding_03_flows_leave_a_link_that_became_slow() {
-    let mut net = Multipath::new(3, 2, [policy("balance-aware", json!({})), json!({})]);
+    let mut net = Multipath::of_kind(
+        Kind::Ours,
+        3,
+        2,
+        [policy("balance-aware", json!({})), json!({})],
+    );
     let rate = |net: &mut Multipath, link, megabits: u64| {
         net.both(link, |wire| wire.rate = Some(megabits * 1_000_000));
     };
@@ -161,7 +166,9 @@ fn finding_04_a_failure_of_one_direction_is_left() {
                 .iter()
                 .any(|event| matches!(event, EventKind::OneWayFailure { .. }));
             // Silent in both directions looks alike for whoever hears nothing on the link in any case.
-            assert!(told || before[0] != before[1], "{before:?}");
+            // The other side may have left the link first, as it heard nothing there: then neither direction works.
+            let has_left = net.active(to) != link;
+            assert!(told || has_left || before[0] != before[1], "{before:?}");
         }
     }
 }

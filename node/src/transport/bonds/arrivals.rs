@@ -22,6 +22,9 @@ const SILENCE: Duration = Duration::from_millis(50);
 /// since.
 const REPEATS: u8 = 2;
 const REPEAT_INTERVAL: Duration = Duration::from_millis(20);
+/// Pauses up to this long, µs, may be those between runs of packets; what is left of one with each time that packets arrive.
+const LONGEST_PAUSE: f64 = 250_000.0;
+const PAUSE_MEMORY: f64 = 0.95;
 /// The shortest time between two reports.
 const SPACING: Duration = Duration::from_millis(20);
 
@@ -41,6 +44,8 @@ struct Flow {
     last: Instant,
     /// Mean time between packets, µs.
     gap: f64,
+    /// The longest of the latest pauses, µs: packets may come in runs.
+    pause: f64,
     /// Packets flow; nobody was told yet that they stopped.
     armed: bool,
     /// More reports of the silence, and when the next is due.
@@ -58,6 +63,10 @@ impl Flow {
         } else {
             self.gap + (gap - self.gap) * weight
         };
+        let elapsed = elapsed.as_micros() as f64;
+        if elapsed <= LONGEST_PAUSE {
+            self.pause = elapsed.max(self.pause * PAUSE_MEMORY);
+        }
         self.last = self.last.max(at);
         self.armed = true;
         self.repeats = 0;
@@ -66,7 +75,8 @@ impl Flow {
     /// When silence has to be told.
     fn due(&self) -> Option<Instant> {
         if self.armed && self.gap <= ARMED_GAP.as_micros() as f64 {
-            let patience = SILENCE.max(Duration::from_micros((3.0 * self.gap) as u64));
+            let usual = (3.0 * self.gap).max(1.25 * self.pause);
+            let patience = SILENCE.max(Duration::from_micros(usual as u64));
             return Some(self.last + patience);
         }
         (self.repeats > 0).then_some(self.repeat_at)
@@ -173,6 +183,7 @@ impl Arrivals {
             .or_insert(Flow {
                 last: arrived.at,
                 gap: 1e6,
+                pause: 0.0,
                 armed: false,
                 repeats: 0,
                 repeat_at: arrived.at,
