@@ -323,8 +323,21 @@ mod tests {
         reports(&mut arrivals, 0, 1000, Some(5));
         let last = 995;
         let told = reports(&mut arrivals, 1000, 2000, None);
-        let silence: Vec<u64> = told.into_iter().filter(|at| *at >= last + 60).collect();
-        assert_eq!(silence, [last + 60, last + 100, last + 140]);
+        let silence: Vec<u64> = told.into_iter().filter(|at| *at >= last + 50).collect();
+        assert_eq!(silence, [last + 50, last + 70, last + 90]);
+    }
+
+    #[test]
+    fn pauses_between_runs_of_packets_are_no_silence() {
+        let mut arrivals = asked();
+        let (mut told, mut now) = (0, 0);
+        for _ in 0..20 {
+            reports(&mut arrivals, now, now + 80, Some(5));
+            told = reports(&mut arrivals, now + 80, now + 240, None).len();
+            now += 240;
+        }
+        // What came since the last report, and nothing about silence.
+        assert!(told <= 2, "{told}");
     }
 
     #[test]
