@@ -33,6 +33,11 @@ impl Bond {
         let mut events = Vec::new();
         self.supervise(&around, &mut events, now);
         self.raise_bounds(now);
+        let told = self.members.values().filter(|m| m.rule.refused.is_none());
+        let least_told = told.map(|member| member.told.mode).min();
+        for member in self.members.values_mut() {
+            member.least_told = least_told.unwrap_or(LinkMode::Primary);
+        }
         let views = self.views(now);
         self.overflows = overflows(&views, self.overflows);
         let decided = self.decide(&views, &mut events, now);

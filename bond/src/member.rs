@@ -54,6 +54,8 @@ pub(crate) struct Member {
     /// What the peer says of it.
     pub(crate) told: LinkAttributes,
     pub(crate) told_at: Instant,
+    /// The least restrictive of what the peer says of any path: what it says of all alike prefers none.
+    pub(crate) least_told: LinkMode,
     pub(crate) life: Life,
     pub(crate) prober: Prober,
     pub(crate) suspicion: Suspicion,
@@ -100,6 +102,7 @@ impl Member {
             rule,
             told: LinkAttributes::default(),
             told_at: now,
+            least_told: LinkMode::Primary,
             life,
             prober: Prober::new(jitter),
             suspicion: Suspicion::default(),
@@ -126,7 +129,15 @@ impl Member {
 
     /// What the link is for, as both ends say.
     pub(crate) fn mode(&self) -> LinkMode {
-        self.told.restrict(self.rule.mode)
+        let told = LinkAttributes {
+            mode: if self.told.mode <= self.least_told {
+                LinkMode::Primary
+            } else {
+                self.told.mode
+            },
+            ..self.told
+        };
+        told.restrict(self.rule.mode)
     }
 
     /// Its declared speed, as both ends say.

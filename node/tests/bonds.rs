@@ -321,6 +321,37 @@ fn a_link_that_one_side_spares_is_spared_by_the_other() {
     assert_eq!(used(&net), BTreeSet::from([1, 2, 3]));
 }
 
+/// What the other side says of all links alike leaves our order of them in force.
+#[test]
+fn a_peer_that_refuses_every_link_does_not_level_ours() {
+    let link = |name: &str, mode| LinkSettings {
+        mode,
+        ..LinkSettings::new(name)
+    };
+    let ours = PolicySettings {
+        links: vec![
+            link("sim0", LinkMode::Spare),
+            link("sim1", LinkMode::Primary),
+            link("sim2", LinkMode::Spare),
+        ],
+        link_select: LinkSelectMethod::Always,
+        ..policy(BasePolicy::ActiveBackup)
+    };
+    let theirs = PolicySettings {
+        links: vec![link("elsewhere", LinkMode::Primary)],
+        ..policy(BasePolicy::ActiveBackup)
+    };
+    let mut net = two(30, [Some(ours), Some(theirs)]);
+    exchange(&mut net, 5 * SECOND);
+    assert_eq!(active(&net), 2);
+    let modes = || net.nodes[A].node.bonds(net.now())[0].paths.clone();
+    let primary = modes()
+        .iter()
+        .filter(|p| p.mode == LinkMode::Primary)
+        .count();
+    assert_eq!(primary, 1, "{:#?}", modes());
+}
+
 #[test]
 fn an_operator_rotates_within_a_round_trip() {
     let mut net = two(6, [Some(policy(BasePolicy::ActiveBackup)), None]);
