@@ -27,6 +27,8 @@ pub(crate) const EARLY_CONTACT: Duration = ms(1_000);
 pub(crate) const PATH_HEARTBEAT: Duration = ms(14_000);
 /// A path is alive if anything came in within this time.
 pub(crate) const PATH_ALIVE: Duration = ms(19_000);
+/// A path over which something came within this time needs no proof that the peer is still there.
+pub(crate) const HEARD_LATELY: Duration = ms(2_000);
 /// A peer's path expires when nothing authentic came over it for this long.
 pub(crate) const PATH_EXPIRY: Duration = ms(243_000);
 /// A peer is alive, and active, within this time.

@@ -23,9 +23,10 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
+/// One link at work, which neither loss nor a short silence makes the bond leave.
 fn office(active: &str, spare: &str) -> Value {
     json!({"defaultBondingPolicy": "office", "policies": {"office": {
-        "basePolicy": "active-backup", "downDelay": 3000,
+        "basePolicy": "active-backup", "downDelay": 3000, "linkQuality": {"plr_max": 1.0},
         "links": {active: {"mode": "primary"}, spare: {"mode": "spare"}}}}})
 }
 

@@ -17,6 +17,9 @@ const FORBIDDEN: i32 = 77;
 /// No scenario may take longer, unless it says so.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// Scenarios at a time, unless asked otherwise: they wait most of the time, and two cores carry three.
+const THREADS: usize = 3;
+
 /// What a scenario gets.
 pub struct Place {
     /// Private, empty, vanishes with the sandbox.
@@ -69,7 +72,7 @@ struct Switches {
     include_ignored: bool,
     /// Show what passed scenarios print, too.
     no_capture: bool,
-    /// Scenarios at a time. Alone by default: most of them need the whole machine's attention.
+    /// Scenarios at a time.
     threads: usize,
 }
 
@@ -82,7 +85,7 @@ impl Switches {
             only_ignored: false,
             include_ignored: false,
             no_capture: false,
-            threads: 1,
+            threads: THREADS,
         };
         let mut words = std::env::args().skip(1);
         while let Some(word) = words.next() {

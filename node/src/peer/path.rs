@@ -94,6 +94,15 @@ impl PathTable {
     }
 }
 
+/// The peer was heard from another port of the same address, or through a relay, while this path was silent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Doubt {
+    /// When it was asked for a sign of life.
+    pub(crate) since: Instant,
+    /// The other port.
+    pub(crate) elsewhere: Option<PathKey>,
+}
+
 /// A path as one of a peer's.
 #[derive(Debug)]
 pub(crate) struct PeerPath {
@@ -103,6 +112,8 @@ pub(crate) struct PeerPath {
     pub(crate) last_receive: Option<Instant>,
     /// What workers stamped up to here does not count: the path was reset then.
     pub(crate) reset_at: Option<Instant>,
+    /// The peer may have left it.
+    pub(crate) doubt: Option<Doubt>,
     /// 1, or more by cluster redirect (8.9).
     pub(crate) priority: u32,
 }
@@ -110,6 +121,14 @@ pub(crate) struct PeerPath {
 impl PeerPath {
     pub(crate) fn is_expired(&self, now: Instant) -> bool {
         due(self.last_receive, now, timers::PATH_EXPIRY)
+    }
+
+    /// Last authentic direct packet of this peer that counts.
+    pub(crate) fn heard(&self) -> Option<Instant> {
+        let stamped = self.activity.authentic.get();
+        stamped
+            .filter(|at| Some(*at) > self.reset_at)
+            .max(self.last_receive)
     }
 
     /// The smaller the better (8.5).

@@ -207,6 +207,7 @@ impl Transport {
             if heard {
                 self.push_after_activity(now, address);
             }
+            self.settle_doubts(now, address);
             let best = self.direct_path(now, address, false);
             let shown = self.shown_path(address);
             let decided = self.has_bonded_plan(address);

@@ -8,7 +8,7 @@ use super::{Received, Transport};
 use crate::io::{Event, LinkId, PathKey};
 use crate::limits::MAX_PATHS_PER_PEER;
 use crate::peer::is_nontrivial;
-use crate::peer::path::PeerPath;
+use crate::peer::path::{Doubt, PeerPath};
 use crate::physical::can_carry_path;
 use crate::timers::{self, due};
 
@@ -54,6 +54,8 @@ impl Transport {
         if direct {
             self.note_bond_received(now, packet);
             self.note_direct(now, source, path, packet.verb == Verb::Ok);
+        } else if !self.is_bonded(source) {
+            self.doubt_silent_paths(now, source, None);
         }
         if trust {
             self.push_direct_paths(now, source, path, direct);
@@ -77,13 +79,9 @@ impl Transport {
             }
             return;
         }
-        let paths = &self.paths;
-        let other_port_alive = record.paths.iter().any(|p| {
-            p.key.link == path.link
-                && p.key.remote.ip() == path.remote.ip()
-                && paths.get(p.key).is_some_and(|r| r.is_alive(now))
-        });
-        if (other_port_alive && !self.is_bonded(peer)) || !self.is_usable(peer, path.remote) {
+        if !self.is_usable(peer, path.remote)
+            || (!self.is_bonded(peer) && self.doubt_silent_paths(now, peer, Some(path)))
+        {
             return;
         }
         if proves {
@@ -97,6 +95,69 @@ impl Transport {
             record.last_confirm = Some(now);
             record.activity.sent.set(now);
             self.send_hello(now, peer, path.remote, Some(path.link));
+        }
+    }
+
+    /// The peer was heard at a path that it is not known at, or through a relay (none). Whether it may still be at another port
+    /// of the same address: with two ports it is heard from both. It may as well have started anew with other ports, or its
+    /// NAT may have lost the old one; so where it was silent, it is asked. (1.14.1 waits until the path is dead, 8.3.)
+    fn doubt_silent_paths(&mut self, now: Instant, peer: Address, heard: Option<PathKey>) -> bool {
+        let Some(record) = self.peers.get_mut(&peer) else {
+            return false;
+        };
+        let concerns = |known: PathKey| {
+            heard
+                .is_none_or(|path| known.link == path.link && known.remote.ip() == path.remote.ip())
+        };
+        let mut present = false;
+        let mut ask = Vec::new();
+        for known in record.paths.iter_mut().filter(|p| concerns(p.key)) {
+            let record = self.paths.get(known.key);
+            let last = known.heard();
+            if last.is_none() || !record.is_some_and(|record| record.is_alive(now)) {
+                continue;
+            }
+            present = true;
+            if known.doubt.is_none() && due(last, now, timers::HEARD_LATELY) {
+                known.doubt = Some(Doubt {
+                    since: now,
+                    elsewhere: heard,
+                });
+                ask.push(known.key);
+            }
+        }
+        for path in ask {
+            self.contact(now, peer, path.remote, Some(path.link), false);
+        }
+        present
+    }
+
+    /// Paths of the peer that were asked for a sign of life and gave none are left for where it was heard.
+    pub(super) fn settle_doubts(&mut self, now: Instant, peer: Address) {
+        let Some(record) = self.peers.get_mut(&peer) else {
+            return;
+        };
+        let mut left = Vec::new();
+        for path in &mut record.paths {
+            let Some(doubt) = path.doubt else {
+                continue;
+            };
+            if path.heard() > Some(doubt.since) {
+                path.doubt = None;
+            } else if due(Some(doubt.since), now, timers::CONFIRM) {
+                path.doubt = None;
+                path.last_receive = None;
+                path.reset_at = Some(now);
+                left.push((path.key, doubt.elsewhere));
+            }
+        }
+        for (path, elsewhere) in left {
+            // Once more, if only the question or its answer was lost.
+            self.contact(now, peer, path.remote, Some(path.link), false);
+            if let Some(other) = elsewhere {
+                self.send_hello(now, peer, other.remote, Some(other.link));
+            }
+            self.mark_peer_dirty(peer);
         }
     }
 
@@ -116,6 +177,7 @@ impl Transport {
             activity,
             last_receive: Some(now),
             reset_at: None,
+            doubt: None,
             priority,
         };
         let mut lost = None;
