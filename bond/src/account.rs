@@ -1,13 +1,11 @@
 //! What a bond says of itself from time to time: how it does, what carried how much, and what that cost.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use protocol::Instant;
 
 use crate::bond::Bond;
 use crate::event::EventKind;
-use crate::path::PathId;
 use crate::status::BondState;
 
 /// Time between two accounts.
@@ -49,7 +47,6 @@ pub struct PathAccount {
 #[derive(Clone, Debug)]
 pub(crate) struct Ledger {
     since: Instant,
-    bytes: BTreeMap<PathId, (u64, u64)>,
     pub(crate) probes: u64,
 }
 
@@ -57,7 +54,6 @@ impl Ledger {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             since: now,
-            bytes: BTreeMap::new(),
             probes: 0,
         }
     }
@@ -74,10 +70,8 @@ impl Bond {
         let used = self.used();
         let targets = self.slots.targets();
         let mut paths = Vec::new();
-        let mut bytes = BTreeMap::new();
-        for (id, member) in &self.members {
-            let before = self.ledger.bytes.get(id).copied().unwrap_or_default();
-            bytes.insert(*id, member.bytes);
+        for (id, member) in &mut self.members {
+            let before = std::mem::replace(&mut member.accounted, member.bytes);
             let target = match targets.get(id) {
                 Some(share) if used.contains_key(id) => *share,
                 _ => used.get(id).copied().unwrap_or(0.0),
@@ -97,7 +91,6 @@ impl Bond {
         let overhead = (self.ledger.probes * PROBE_LENGTH) as f64 / elapsed.as_secs_f64();
         self.ledger = Ledger {
             since: now,
-            bytes,
             probes: 0,
         };
         Some(EventKind::Status(Account {

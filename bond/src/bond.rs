@@ -91,7 +91,7 @@ const IDLE_TICK: Duration = Duration::from_secs(30);
 /// Errors of sending that mean that the link is gone, on Linux: no device, address, network or route.
 const LINK_ERRORS: [i32; 5] = [19, 99, 100, 101, 113];
 /// Removed paths whose punishment is remembered.
-const REMEMBERED: usize = MAX_PATHS;
+const REMEMBERED: usize = 16;
 
 /// One peer's bond.
 #[derive(Debug)]
@@ -109,7 +109,6 @@ pub struct Bond {
     pub(crate) active: Active,
     pub(crate) queue: Vec<PathId>,
     pub(crate) slots: SlotTable,
-    pub(crate) qualities: BTreeMap<PathId, f64>,
     pub(crate) overflows: bool,
     pub(crate) state: Option<BondState>,
     pub(crate) has_link: bool,
@@ -120,7 +119,7 @@ pub struct Bond {
     /// A path is suspected, and judged as soon as another one is heard.
     pub(crate) awaits_witness: bool,
     /// Punishments of paths that were removed: taking an interface away and back is no pardon.
-    remembered: BTreeMap<(String, SocketAddr), Punishment>,
+    remembered: Vec<(String, SocketAddr, Punishment)>,
     pub(crate) outputs: VecDeque<Output>,
     /// Something happened that may change the plan.
     is_dirty: bool,
@@ -158,12 +157,11 @@ impl Bond {
             active: Active::default(),
             queue: Vec::new(),
             slots: SlotTable::default(),
-            qualities: BTreeMap::new(),
             overflows: false,
             state: None,
             has_link: true,
             last_traffic: None,
-            remembered: BTreeMap::new(),
+            remembered: Vec::new(),
             outputs: VecDeque::new(),
             is_dirty: true,
             due: now,
@@ -209,8 +207,7 @@ impl Bond {
         }
         let rule = self.rule_of(&path);
         let refused = rule.refused;
-        let key = (path.interface.clone(), path.remote);
-        let mut punishment = self.remembered.remove(&key).unwrap_or_default();
+        let mut punishment = self.recall(&path).unwrap_or_default();
         punishment.advance(false, now);
         let jitter = (self.seed ^ u64::from(path.id.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         let member = Member::new(path, rule, punishment, jitter as u32, now);
@@ -240,6 +237,17 @@ impl Bond {
         true
     }
 
+    /// What such a path owed when it was removed.
+    fn recall(&mut self, path: &PathInfo) -> Option<Punishment> {
+        let is_same = |(interface, remote, _): &(String, SocketAddr, _)| {
+            *interface == path.interface && *remote == path.remote
+        };
+        let index = self.remembered.iter().position(is_same)?;
+        let (.., punishment) = self.remembered.remove(index);
+        self.remembered.shrink_to_fit();
+        Some(punishment)
+    }
+
     /// The path is gone.
     pub fn remove_path(&mut self, path: PathId, now: Instant) {
         let Some(mut member) = self.members.remove(&path) else {
@@ -249,9 +257,13 @@ impl Bond {
             member.life.punishment.advance(true, now);
             member.life.punishment.add_failure(true);
         }
-        if !member.life.punishment.is_clear() && self.remembered.len() < REMEMBERED {
-            let key = (member.info.interface.clone(), member.info.remote);
-            self.remembered.insert(key, member.life.punishment);
+        if !member.life.punishment.is_clear() {
+            if self.remembered.len() >= REMEMBERED {
+                self.remembered.remove(0);
+            }
+            let Member { info, life, .. } = &*member;
+            let entry = (info.interface.clone(), info.remote, life.punishment);
+            self.remembered.push(entry);
         }
         self.is_dirty = true;
         self.tell(
@@ -352,11 +364,9 @@ impl Bond {
         let Some(member) = self.members.get_mut(&path) else {
             return;
         };
-        member.told_at = now;
-        if member.told == attributes {
+        if !member.tell(attributes, now) {
             return;
         }
-        member.told = attributes;
         let kind = EventKind::PeerAttributes {
             path: member.label(),
             attributes,
@@ -490,23 +500,23 @@ impl Bond {
             .max(now + Duration::from_millis(1))
     }
 
-    pub(crate) fn rule_of(&self, path: &PathInfo) -> Rule {
+    /// What the settings say of a path.
+    pub(crate) fn rule_of(&self, path: &PathInfo) -> Arc<Rule> {
         let mut rule = Rule::resolve(path, &self.settings, self.traits.is_stock);
         if self.capped.contains(&path.interface) {
             rule.cap();
         }
-        rule
+        let known = self.members.values().map(|member| &member.rule);
+        let same = known.into_iter().find(|known| ***known == rule);
+        same.map_or_else(|| Arc::new(rule), Arc::clone)
     }
 
     /// Rules or the peer changed.
     pub(crate) fn resolve_rules(&mut self) {
-        let rules: Vec<_> = self
-            .members
-            .iter()
-            .map(|(id, member)| (*id, self.rule_of(&member.info)))
-            .collect();
-        for (id, rule) in rules {
-            if let Some(member) = self.members.get_mut(&id) {
+        let ids: Vec<PathId> = self.members.keys().copied().collect();
+        for id in ids {
+            let rule = self.members.get(&id).map(|m| self.rule_of(&m.info));
+            if let (Some(rule), Some(member)) = (rule, self.members.get_mut(&id)) {
                 member.rule = rule;
             }
         }

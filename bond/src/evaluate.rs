@@ -34,7 +34,7 @@ impl Bond {
         self.supervise(&around, &mut events, now);
         self.raise_bounds(now);
         let told = self.members.values().filter(|m| m.rule.refused.is_none());
-        let least_told = told.map(|member| member.told.mode).min();
+        let least_told = told.map(|member| member.told().mode).min();
         for member in self.members.values_mut() {
             member.least_told = least_told.unwrap_or(LinkMode::Primary);
         }
@@ -100,9 +100,11 @@ impl Bond {
             .map(|member| member.quality.terms(&self.settings.limits, now))
             .collect();
         let qualities = relative_quality(&self.settings.quality, &terms);
-        self.qualities = proven.into_iter().zip(qualities).collect();
-        for view in &mut views {
-            view.quality = self.qualities.get(&view.id).copied().unwrap_or(0.0);
+        let mut qualities = proven.into_iter().zip(qualities).peekable();
+        for (view, (id, member)) in views.iter_mut().zip(&mut self.members) {
+            let own = qualities.next_if(|(proven, _)| proven == id);
+            member.relative_quality = own.map_or(0.0, |(_, quality)| quality);
+            view.quality = member.relative_quality;
         }
         views
     }
@@ -287,7 +289,7 @@ impl Bond {
         for (id, member) in &mut self.members {
             member.standby = if used.contains_key(id) {
                 None
-            } else if member.rule.is_metered || member.told.is_metered {
+            } else if member.rule.is_metered || member.told().is_metered {
                 Some(STANDBY_METERED)
             } else if member.mode() == LinkMode::Spare {
                 Some(STANDBY_SPARE)

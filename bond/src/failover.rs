@@ -17,7 +17,8 @@ const LONGEST: Duration = Duration::from_secs(600);
 /// before it has worked its debt off, it stays out until only a first failure's debt is left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Punishment {
-    debt: Duration,
+    /// In µs: no longer than [`LONGEST`].
+    debt: u32,
     at: Instant,
 }
 
@@ -25,7 +26,7 @@ impl Punishment {
     /// Works off the time since the last call if the path was alive in it.
     pub fn advance(&mut self, alive: bool, now: Instant) {
         if alive {
-            self.debt = self.debt.saturating_sub(now.duration_since(self.at));
+            self.owe(self.debt().saturating_sub(now.duration_since(self.at)));
         }
         self.at = self.at.max(now);
     }
@@ -33,28 +34,33 @@ impl Punishment {
     /// The path failed; with notice of the operating system it counts half.
     pub fn add_failure(&mut self, with_notice: bool) {
         let first = if with_notice { FIRST / 2 } else { FIRST };
-        self.debt = (first + 2 * self.debt).min(LONGEST);
+        self.owe(first + 2 * self.debt());
+    }
+
+    fn debt(&self) -> Duration {
+        Duration::from_micros(self.debt.into())
+    }
+
+    fn owe(&mut self, debt: Duration) {
+        self.debt = debt.min(LONGEST).as_micros() as u32;
     }
 
     /// Probes were lost while it is punished: it flaps faster than it can be declared down, or loses much.
     pub fn add_losses(&mut self, probes: u64) {
         if !self.remaining().is_zero() {
             let more = u32::try_from(probes).unwrap_or(u32::MAX);
-            self.debt = self
-                .debt
-                .saturating_add(LOSS.saturating_mul(more))
-                .min(LONGEST);
+            self.owe(self.debt().saturating_add(LOSS.saturating_mul(more)));
         }
     }
 
     /// How long it stays out if it works from now on.
     pub fn remaining(&self) -> Duration {
-        self.debt.saturating_sub(FIRST)
+        self.debt().saturating_sub(FIRST)
     }
 
     /// Nothing is owed.
     pub fn is_clear(&self) -> bool {
-        self.debt.is_zero()
+        self.debt == 0
     }
 }
 
@@ -204,19 +210,19 @@ mod tests {
         assert_eq!(punishment.remaining(), Duration::ZERO);
         punishment.advance(true, at(1000));
         punishment.add_failure(false);
-        assert_eq!(punishment.debt, secs(22));
+        assert_eq!(punishment.debt(), secs(22));
         assert_eq!(punishment.remaining(), secs(14));
         punishment.advance(false, at(100_000));
-        assert_eq!(punishment.debt, secs(22));
+        assert_eq!(punishment.debt(), secs(22));
         punishment.advance(true, at(114_000));
         assert_eq!(punishment.remaining(), Duration::ZERO);
         for _ in 0..20 {
             punishment.add_failure(false);
         }
-        assert_eq!(punishment.debt, secs(600));
+        assert_eq!(punishment.debt(), secs(600));
         let mut noticed = Punishment::default();
         noticed.add_failure(true);
-        assert_eq!(noticed.debt, secs(4));
+        assert_eq!(noticed.debt(), secs(4));
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod idle;
 pub mod link_name;
 mod loss;
 mod member;
+mod packed;
 pub mod path;
 pub mod plan;
 pub mod policy;

@@ -1,14 +1,13 @@
 //! What became of the packets sent on a path, and when that is more loss than a limit allows and more than chance explains.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Instant;
 
-/// Outcomes are told from ten buckets of this length: five seconds.
-const BUCKET: Duration = Duration::from_millis(500);
+/// Outcomes are told from ten buckets of so many ms: five seconds.
+const BUCKET: u64 = 500;
 /// The same for the long run: a minute.
-const LONG_BUCKET: Duration = Duration::from_secs(6);
+const LONG_BUCKET: u64 = 6000;
 const BUCKETS: usize = 10;
 /// The latest of the short buckets: between one and a half and two seconds.
 const RECENT: usize = 4;
@@ -29,52 +28,45 @@ const CHANCE_AFTER_NONE: f64 = 1.5;
 /// Two of twenty may be chance.
 const FEWEST_LOST: u64 = 3;
 
-/// Good and bad outcomes of the last ten buckets.
-#[derive(Clone, Debug)]
-pub(crate) struct Outcomes {
-    bucket: Duration,
-    /// Number of the bucket, good, bad.
-    buckets: VecDeque<(u32, u32, u32)>,
+/// Good and bad outcomes of the last ten buckets of so many ms.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Outcomes<const MILLIS: u64 = BUCKET> {
+    /// Number of the newest bucket.
+    newest: u32,
+    /// Good and bad, the newest first. Where one is too large both are halved: what part is bad is what counts.
+    buckets: [(u16, u16); BUCKETS],
 }
 
-impl Default for Outcomes {
-    fn default() -> Self {
-        Self::with(BUCKET)
-    }
-}
-
-impl Outcomes {
-    const fn with(bucket: Duration) -> Self {
-        Self {
-            bucket,
-            buckets: VecDeque::new(),
-        }
-    }
-
+impl<const MILLIS: u64> Outcomes<MILLIS> {
     pub(crate) fn add(&mut self, good: u64, bad: u64, now: Instant) {
-        let index = self.index(now);
-        let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
-        let (good, bad) = (small(good), small(bad));
-        match self.buckets.back_mut() {
-            Some((at, g, b)) if *at >= index => {
-                *g = g.saturating_add(good);
-                *b = b.saturating_add(bad);
+        let index = Self::index(now);
+        if index > self.newest {
+            let older = usize::try_from(index - self.newest).map_or(BUCKETS, |n| n.min(BUCKETS));
+            self.buckets.rotate_right(older);
+            self.buckets[..older].fill((0, 0));
+            self.newest = index;
+        }
+        let (old_good, old_bad) = self.buckets[0];
+        let (mut good, mut bad) = (
+            good.saturating_add(old_good.into()),
+            bad.saturating_add(old_bad.into()),
+        );
+        self.buckets[0] = loop {
+            if let (Ok(good), Ok(bad)) = (u16::try_from(good), u16::try_from(bad)) {
+                break (good, bad);
             }
-            _ => self.buckets.push_back((index, good, bad)),
-        }
-        while self.buckets.len() > BUCKETS {
-            self.buckets.pop_front();
-        }
+            (good, bad) = (good / 2, bad / 2);
+        };
     }
 
-    fn index(&self, now: Instant) -> u32 {
-        (now.as_micros() / self.bucket.as_micros() as u64) as u32
+    fn index(now: Instant) -> u32 {
+        (now.as_millis() / MILLIS) as u32
     }
 
     fn latest(&self, buckets: usize, now: Instant) -> Count {
-        let oldest = self.index(now).saturating_sub(buckets as u32);
-        let latest = self.buckets.iter().filter(|(at, ..)| *at > oldest);
-        latest.fold(Count::default(), |sum, (_, good, bad)| Count {
+        let age = Self::index(now).saturating_sub(self.newest) as usize;
+        let latest = self.buckets.iter().take(buckets.saturating_sub(age));
+        latest.fold(Count::default(), |sum, (good, bad)| Count {
             bad: sum.bad + u64::from(*bad),
             all: sum.all + u64::from(*good) + u64::from(*bad),
         })
@@ -115,26 +107,15 @@ impl Count {
 }
 
 /// What is known of a path's loss.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(crate) struct Loss {
     /// Of packets in our direction.
     direction: Outcomes,
     /// Of probes: they are lost either way.
     probes: Outcomes,
     /// Of all of them, for longer; without what a full path lost.
-    memory: Outcomes,
+    memory: Outcomes<LONG_BUCKET>,
     reported: Option<Instant>,
-}
-
-impl Default for Loss {
-    fn default() -> Self {
-        Self {
-            direction: Outcomes::default(),
-            probes: Outcomes::default(),
-            memory: Outcomes::with(LONG_BUCKET),
-            reported: None,
-        }
-    }
 }
 
 impl Loss {
@@ -306,6 +287,25 @@ mod tests {
     fn steady_loss_above_the_limit_is_told_sooner_or_later() {
         let mut path = Path::new(1);
         assert!((0..600).any(|_| path.step(100, 0.08).is_some()));
+    }
+
+    #[test]
+    fn outcomes_of_many_packets_keep_their_ratio() {
+        let mut outcomes = Outcomes::<500>::default();
+        let at = Instant::from_millis;
+        for _ in 0..50 {
+            outcomes.add(99_000, 1000, at(1000));
+        }
+        let (ratio, all) = outcomes.ratio(at(1000));
+        assert!(
+            (ratio - 0.01).abs() < 0.001 && all > 10_000,
+            "{ratio} of {all}"
+        );
+        outcomes.add(10, 10, at(5900));
+        assert_eq!(outcomes.ratio(at(6000)).1, 20);
+        outcomes.add(0, 7, at(400_000));
+        assert_eq!(outcomes.ratio(at(404_999)), (1.0, 7));
+        assert_eq!(outcomes.ratio(at(405_000)), (0.0, 0));
     }
 
     #[test]

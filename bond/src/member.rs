@@ -1,5 +1,6 @@
 //! One path of a bond: what the settings say of it, whether it works, how good it is, and what it wants to do next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::Instant;
@@ -50,10 +51,10 @@ struct Excess {
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) info: PathInfo,
-    pub(crate) rule: Rule,
-    /// What the peer says of it.
-    pub(crate) told: LinkAttributes,
-    pub(crate) told_at: Instant,
+    /// Paths of which the settings say the same share it.
+    pub(crate) rule: Arc<Rule>,
+    /// What the peer says of it, and when it last did, unless nothing speaks against the path.
+    told: Option<Box<(LinkAttributes, Instant)>>,
     /// The least restrictive of what the peer says of any path: what it says of all alike prefers none.
     pub(crate) least_told: LinkMode,
     pub(crate) life: Life,
@@ -71,6 +72,10 @@ pub(crate) struct Member {
     pub(crate) sent_rate: Rate,
     pub(crate) received_rate: Rate,
     pub(crate) bytes: (u64, u64),
+    /// The same at the last account.
+    pub(crate) accounted: (u64, u64),
+    /// 0..=1 against the best path, at the last evaluation.
+    pub(crate) relative_quality: f64,
     pub(crate) last_sent: Option<Instant>,
     /// What it was at the last evaluation.
     pub(crate) fitness: Fitness,
@@ -89,7 +94,7 @@ pub(crate) struct Member {
 impl Member {
     pub(crate) fn new(
         info: PathInfo,
-        rule: Rule,
+        rule: Arc<Rule>,
         punishment: Punishment,
         jitter: u32,
         now: Instant,
@@ -100,8 +105,7 @@ impl Member {
         Self {
             info,
             rule,
-            told: LinkAttributes::default(),
-            told_at: now,
+            told: None,
             least_told: LinkMode::Primary,
             life,
             prober: Prober::new(jitter),
@@ -114,6 +118,8 @@ impl Member {
             sent_rate: Rate::default(),
             received_rate: Rate::default(),
             bytes: (0, 0),
+            accounted: (0, 0),
+            relative_quality: 0.0,
             last_sent: None,
             fitness: Fitness::Unusable,
             standby: None,
@@ -127,22 +133,30 @@ impl Member {
         }
     }
 
+    /// What the peer says of it.
+    pub(crate) fn told(&self) -> LinkAttributes {
+        self.told.as_ref().map(|told| told.0).unwrap_or_default()
+    }
+
+    /// The peer says this of it. True if it said something else before.
+    pub(crate) fn tell(&mut self, attributes: LinkAttributes, now: Instant) -> bool {
+        let before = self.told();
+        self.told = (attributes != LinkAttributes::default()).then(|| Box::new((attributes, now)));
+        attributes != before
+    }
+
     /// What the link is for, as both ends say.
     pub(crate) fn mode(&self) -> LinkMode {
-        let told = LinkAttributes {
-            mode: if self.told.mode <= self.least_told {
-                LinkMode::Primary
-            } else {
-                self.told.mode
-            },
-            ..self.told
-        };
+        let mut told = self.told();
+        if told.mode <= self.least_told {
+            told.mode = LinkMode::Primary;
+        }
         told.restrict(self.rule.mode)
     }
 
     /// Its declared speed, as both ends say.
     pub(crate) fn speed(&self) -> Option<Speed> {
-        self.told.limit(self.rule.speed)
+        self.told().limit(self.rule.speed)
     }
 
     /// What to tell the peer about it.
@@ -221,11 +235,11 @@ impl Member {
 
     /// Forgets what the peer said long ago.
     pub(crate) fn expire_attributes(&mut self, events: &mut Vec<EventKind>, now: Instant) {
-        if self.told != LinkAttributes::default() && self.told_at + ATTRIBUTES_MEMORY <= now {
-            self.told = LinkAttributes::default();
+        let is_old = |told: &Box<(_, Instant)>| told.1 + ATTRIBUTES_MEMORY <= now;
+        if self.told.take_if(|told| is_old(told)).is_some() {
             events.push(EventKind::PeerAttributes {
                 path: self.label(),
-                attributes: self.told,
+                attributes: self.told(),
             });
         }
     }

@@ -1,6 +1,5 @@
 //! How good a path is: latency, variation, loss, errors and availability, each over its own window.
 
-use std::collections::VecDeque;
 use std::time::Duration;
 
 use protocol::Instant;
@@ -8,20 +7,23 @@ use protocol::Instant;
 use crate::capacity::Capacity;
 use crate::config::{QualityLimits, QualityWeights};
 use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
+use crate::packed::{pack, unpack};
 
-/// How many latency samples the variation is taken from.
-const SAMPLES: usize = 64;
+/// The variation is taken from the latest 64 latency samples at least, in so many blocks of as many each, and from those of
+/// the block that is not full yet.
+const BLOCKS: usize = 9;
+const BLOCK: u8 = 8;
 /// Round trips that tell of a queue that grows, and by how many µs they then exceed the fastest.
-const LATEST: usize = 8;
+const LATEST: u8 = 8;
 const GROWING: u32 = 10_000;
-/// Window of the largest latency.
-const WINDOW: Duration = Duration::from_secs(10);
-/// Availability is told from this much past.
-const AVAILABILITY_WINDOW: Duration = Duration::from_secs(600);
-/// Changes between up and down that are remembered for it.
-const TRANSITIONS: usize = 64;
-/// Samples in a windowed maximum; older ones are merged.
-const MAXIMA: usize = 8;
+/// The largest latency is kept with so many bits of fraction: to a 4096th.
+const FRACTION: u32 = 11;
+/// The largest latency is told from so many times so many seconds: ten seconds at least.
+const MAXIMA: usize = 6;
+const MAXIMUM_SECONDS: u64 = 2;
+/// Availability is told from the latest ten minutes.
+const MINUTES: usize = 10;
+const MINUTE: u64 = 60_000;
 
 /// A rate that forgets exponentially.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,41 +49,170 @@ impl Rate {
     }
 }
 
-/// The largest value of the last ten seconds.
-#[derive(Clone, Debug, Default)]
-struct WindowedMax(VecDeque<(Instant, u64)>);
+/// Mean of some numbers, and the sum of the squares of how far they are from it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    mean: f32,
+    squares: f32,
+}
 
-impl WindowedMax {
-    fn add(&mut self, value: u64, now: Instant) {
-        while self.0.back().is_some_and(|(_, last)| *last <= value) {
-            self.0.pop_back();
-        }
-        self.0.push_back((now, value));
-        if self.0.len() > MAXIMA {
-            self.0.remove(1);
-        }
-        // The newest stays however old it becomes: no news is no change.
-        while self.0.len() > 1 && self.0[0].0 + WINDOW < now {
-            self.0.pop_front();
+/// What varies among the latest round trips, in µs, without each of them.
+#[derive(Clone, Debug, Default)]
+struct RoundTrips {
+    /// The newest first; it alone may not be full.
+    blocks: [Moments; BLOCKS],
+    /// Samples in all blocks.
+    count: u8,
+}
+
+impl RoundTrips {
+    /// How many samples the newest block has.
+    fn newest(&self) -> u8 {
+        match self.count % BLOCK {
+            0 => BLOCK.min(self.count),
+            part => part,
         }
     }
 
-    fn get(&self) -> Option<u64> {
-        self.0.front().map(|(_, value)| *value)
+    fn add(&mut self, micros: u32) {
+        if self.newest() == BLOCK {
+            self.blocks.rotate_right(1);
+            self.blocks[0] = Moments::default();
+            self.count = self.count.min(BLOCK * (BLOCKS as u8 - 1));
+        }
+        self.count += 1;
+        // Welford's method.
+        let count = f32::from(self.newest());
+        let block = &mut self.blocks[0];
+        let off = micros as f32 - block.mean;
+        block.mean += off / count;
+        block.squares += off * (micros as f32 - block.mean);
+    }
+
+    /// Standard deviation (n - 1).
+    fn deviation(&self) -> Option<f64> {
+        if self.count < 2 {
+            return None;
+        }
+        let full = usize::from(self.count.div_ceil(BLOCK));
+        let counts = [self.newest()].into_iter().chain([BLOCK; BLOCKS]);
+        let (_, _, squares) = self.blocks[..full].iter().zip(counts).fold(
+            (0.0, 0.0, 0.0),
+            |(count, mean, squares), (block, more)| {
+                // Chan's formula for two sets of numbers.
+                let more = f64::from(more);
+                let (all, off) = (count + more, f64::from(block.mean) - mean);
+                (
+                    all,
+                    mean + off * more / all,
+                    squares + f64::from(block.squares) + off * off * count * more / all,
+                )
+            },
+        );
+        Some((squares / f64::from(self.count - 1)).sqrt())
+    }
+}
+
+/// The largest round trip, in µs, of about the ten seconds before the latest one: no news is no change.
+#[derive(Clone, Debug, Default)]
+struct WindowedMax {
+    newest: u32,
+    /// The newest first.
+    maxima: [u16; MAXIMA],
+}
+
+impl WindowedMax {
+    fn add(&mut self, micros: u32, now: Instant) {
+        let index = (now.as_millis() / 1000 / MAXIMUM_SECONDS) as u32;
+        if index > self.newest {
+            let older = usize::try_from(index - self.newest).map_or(MAXIMA, |n| n.min(MAXIMA));
+            self.maxima.rotate_right(older);
+            self.maxima[..older].fill(0);
+            self.newest = index;
+        }
+        self.maxima[0] = self.maxima[0].max(pack(micros as f32, FRACTION, 1 << (22 - FRACTION)));
+    }
+
+    fn get(&self) -> u64 {
+        // Packed numbers are in the order of what they stand for.
+        let largest = self.maxima.iter().copied().max().unwrap_or(0);
+        unpack(largest, FRACTION) as u64
+    }
+}
+
+/// When a path was up.
+#[derive(Clone, Copy, Debug, Default)]
+struct Availability {
+    /// Since when anything is known.
+    first: Option<Instant>,
+    is_up: bool,
+    /// Until when time was counted.
+    counted: Instant,
+    /// Milliseconds up in each minute, the newest first.
+    up: [u16; MINUTES],
+}
+
+impl Availability {
+    fn set(&mut self, up: bool, now: Instant) {
+        self.advance(now);
+        self.first.get_or_insert(now);
+        self.is_up = up;
+    }
+
+    fn advance(&mut self, now: Instant) {
+        let (mut at, end) = (self.counted.as_millis(), now.as_millis());
+        // What is too long ago need not be counted.
+        at = at.max(end.saturating_sub((MINUTES as u64 + 1) * MINUTE));
+        if at / MINUTE > self.counted.as_millis() / MINUTE {
+            self.up = [0; MINUTES];
+        }
+        while at < end {
+            let next = ((at / MINUTE + 1) * MINUTE).min(end);
+            if self.is_up {
+                self.up[0] += (next - at) as u16;
+            }
+            if next % MINUTE == 0 {
+                self.up.rotate_right(1);
+                self.up[0] = 0;
+            }
+            at = next;
+        }
+        self.counted = self.counted.max(now);
+    }
+
+    /// Share of the last nine to ten minutes, or since something is known.
+    fn get(&self, now: Instant) -> f64 {
+        let Some(first) = self.first else {
+            return 1.0;
+        };
+        let mut present = *self;
+        present.advance(now);
+        let oldest = (now.as_millis() / MINUTE).saturating_sub(MINUTES as u64 - 1) * MINUTE;
+        let all = now
+            .as_millis()
+            .saturating_sub(oldest.max(first.as_millis()));
+        if all == 0 {
+            return f64::from(u8::from(self.is_up));
+        }
+        let up: u64 = present.up.iter().map(|millis| u64::from(*millis)).sum();
+        (up as f64 / all as f64).clamp(0.0, 1.0)
     }
 }
 
 /// What is known of one path.
 #[derive(Clone, Debug, Default)]
 pub struct Quality {
-    smoothed: Option<f64>,
-    round_trips: VecDeque<u32>,
+    smoothed: Option<f32>,
+    round_trips: RoundTrips,
     largest: WindowedMax,
     smallest: Option<u32>,
+    /// Round trips since one told of a queue; `None`: none ever did.
+    since_queue: Option<u8>,
     pub(crate) losses: Loss,
-    received: Outcomes,
+    /// Of packets that came in; only while some of them are forged.
+    received: Option<Box<Outcomes>>,
     pub(crate) capacity: Capacity,
-    transitions: VecDeque<(Instant, bool)>,
+    availability: Availability,
 }
 
 impl Quality {
@@ -89,23 +220,24 @@ impl Quality {
     pub fn add_round_trip(&mut self, round_trip: Duration, now: Instant) {
         let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
         self.smoothed = Some(match self.smoothed {
-            None => f64::from(micros),
-            Some(smoothed) => smoothed + (f64::from(micros) - smoothed) / 8.0,
+            None => micros as f32,
+            Some(smoothed) => smoothed + (micros as f32 - smoothed) / 8.0,
         });
-        if self.round_trips.len() == SAMPLES {
-            self.round_trips.pop_front();
-        }
-        self.round_trips.push_back(micros);
-        self.largest.add(u64::from(micros), now);
+        self.round_trips.add(micros);
+        self.largest.add(micros, now);
         self.capacity.add_round_trip(f64::from(micros), now);
-        self.smallest = Some(self.smallest.map_or(micros, |least| least.min(micros)));
+        let fastest = self.smallest.map_or(micros, |least| least.min(micros));
+        self.smallest = Some(fastest);
+        self.since_queue = if micros > fastest.saturating_add(GROWING) {
+            Some(0)
+        } else {
+            self.since_queue.map(|since| since.saturating_add(1))
+        };
     }
 
     /// A queue may be growing: one of the latest round trips took longer than the fastest by a good part of a queue.
     pub(crate) fn may_queue(&self) -> bool {
-        let fastest = self.smallest.unwrap_or(0);
-        let latest = self.round_trips.iter().rev().take(LATEST);
-        latest.max().is_some_and(|most| *most > fastest + GROWING)
+        self.since_queue.is_some_and(|since| since < LATEST)
     }
 
     /// Of packets sent, so many arrived and so many did not.
@@ -126,7 +258,15 @@ impl Quality {
 
     /// Of packets received, so many were authentic and so many were not.
     pub fn add_received(&mut self, authentic: u64, forged: u64, now: Instant) {
-        self.received.add(authentic, forged, now);
+        if forged > 0 {
+            self.received.get_or_insert_default();
+        }
+        if let Some(received) = &mut self.received {
+            received.add(authentic, forged, now);
+            if received.ratio(now).0 == 0.0 {
+                self.received = None;
+            }
+        }
     }
 
     /// The receiver got `bytes` within `interval` of its clock, and missed `lost` of `packets + lost`. `ours`: a queue would
@@ -165,13 +305,7 @@ impl Quality {
 
     /// The path went up or down.
     pub fn set_up(&mut self, up: bool, now: Instant) {
-        if self.transitions.back().is_some_and(|(_, last)| *last == up) {
-            return;
-        }
-        if self.transitions.len() == TRANSITIONS {
-            self.transitions.pop_front();
-        }
-        self.transitions.push_back((now, up));
+        self.availability.set(up, now);
     }
 
     /// Smoothed round trip.
@@ -193,24 +327,13 @@ impl Quality {
 
     /// Largest one-way latency of the last 10 s.
     pub fn latency_max(&self) -> Option<Duration> {
-        self.largest
-            .get()
-            .map(|micros| Duration::from_micros(micros / 2))
+        self.smallest?;
+        Some(Duration::from_micros(self.largest.get() / 2))
     }
 
-    /// Standard deviation (n - 1) of the one-way latency over the last 64 samples.
+    /// Standard deviation (n - 1) of the one-way latency over the last 64 to 72 samples.
     pub fn variation(&self) -> Option<Duration> {
-        let count = self.round_trips.len();
-        if count < 2 {
-            return None;
-        }
-        let mean = self.round_trips.iter().map(|v| f64::from(*v)).sum::<f64>() / count as f64;
-        let squares: f64 = self
-            .round_trips
-            .iter()
-            .map(|value| (f64::from(*value) - mean).powi(2))
-            .sum();
-        let deviation = (squares / (count - 1) as f64).sqrt();
+        let deviation = self.round_trips.deviation()?;
         Some(Duration::from_micros((deviation / 2.0) as u64))
     }
 
@@ -219,39 +342,15 @@ impl Quality {
         self.losses.ratio(now)
     }
 
-    /// Failed authentications / received of the last 5 s, and how many packets that is told from.
+    /// Failed authentications / received of the last 5 s, and how many packets that is told from: none if none failed.
     pub fn error_ratio(&self, now: Instant) -> (f64, u64) {
-        self.received.ratio(now)
+        let received = self.received.as_ref();
+        received.map_or((0.0, 0), |received| received.ratio(now))
     }
 
-    /// Share of the last 600 s, or of the path's life, that it was up.
+    /// Share of the last ten minutes, or of the path's life, that it was up.
     pub fn availability(&self, now: Instant) -> f64 {
-        let Some((first, _)) = self.transitions.front() else {
-            return 1.0;
-        };
-        let start = (*first).max(now - AVAILABILITY_WINDOW);
-        let all = now.duration_since(start).as_secs_f64();
-        if all <= 0.0 {
-            return if self.transitions.back().is_some_and(|(_, up)| *up) {
-                1.0
-            } else {
-                0.0
-            };
-        }
-        let ends = self
-            .transitions
-            .iter()
-            .skip(1)
-            .map(|(at, _)| *at)
-            .chain([now]);
-        let up: f64 = self
-            .transitions
-            .iter()
-            .zip(ends)
-            .filter(|((_, up), _)| *up)
-            .map(|((from, _), to)| to.duration_since((*from).max(start)).as_secs_f64())
-            .sum();
-        (up / all).clamp(0.0, 1.0)
+        self.availability.get(now)
     }
 
     /// The six terms of the quality, each 0..=1, in the order of [`QualityWeights`]: exp(-4·m/max); availability⁴. What is
@@ -321,6 +420,29 @@ mod tests {
     }
 
     #[test]
+    fn variation_forgets_what_is_older_than_72_samples() {
+        let mut quality = Quality::default();
+        for _ in 0..100 {
+            quality.add_round_trip(Duration::from_millis(500), at(0));
+        }
+        // A sawtooth of 0 to 9 ms.
+        for count in 0..150u64 {
+            let millis = 200 + count % 10;
+            quality.add_round_trip(Duration::from_millis(millis), at(count));
+            let in_newest_block = (100 + count) % 8 + 1;
+            if count >= 71 {
+                let first = count + 1 - 64 - in_newest_block;
+                let values: Vec<f64> = (first..=count).map(|n| (n % 10) as f64).collect();
+                let mean = values.iter().sum::<f64>() / values.len() as f64;
+                let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+                let expected = (squares / (values.len() - 1) as f64).sqrt() * 500.0;
+                let variation = quality.variation().expect("samples").as_micros() as f64;
+                assert!((variation - expected).abs() < 3.0, "{variation} {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn loss_is_forgotten_after_five_seconds() {
         let mut quality = Quality::default();
         quality.add_outcomes(80, 20, at(1000));
@@ -335,6 +457,14 @@ mod tests {
         quality.set_up(false, at(90_000));
         assert!((quality.availability(at(100_000)) - 0.9).abs() < 1e-9);
         assert!(quality.availability(at(10_000_000)) < 1e-9);
+        quality.set_up(true, at(10_000_000));
+        assert!((quality.availability(at(20_000_000)) - 1.0).abs() < 1e-9);
+        // However often it changes.
+        for second in 0..600 {
+            quality.set_up(second % 4 == 0, at(20_000_000 + 1000 * second));
+        }
+        let availability = quality.availability(at(20_600_000));
+        assert!((availability - 0.25).abs() < 0.01, "{availability}");
     }
 
     #[test]

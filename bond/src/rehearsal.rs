@@ -30,7 +30,10 @@ impl Bond {
     fn without(&self, failing: PathId, now: Instant) -> Vec<PathId> {
         let mut views: Vec<View> = self.members.values().map(|m| m.view(now)).collect();
         for view in &mut views {
-            view.quality = self.qualities.get(&view.id).copied().unwrap_or(0.0);
+            view.quality = self
+                .members
+                .get(&view.id)
+                .map_or(0.0, |m| m.relative_quality);
             if view.id == failing {
                 view.fitness = Fitness::Unusable;
             }

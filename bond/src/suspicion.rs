@@ -174,13 +174,13 @@ impl Suspicion {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct AnswerTime {
     /// Mean and mean deviation, in µs.
-    estimate: Option<(f64, f64)>,
+    estimate: Option<(f32, f32)>,
 }
 
 impl AnswerTime {
     /// An answer took this long.
     pub fn add(&mut self, round_trip: Duration) {
-        let sample = round_trip.as_micros() as f64;
+        let sample = round_trip.as_micros() as f32;
         self.estimate = Some(match self.estimate {
             None => (sample, sample / 2.0),
             Some((mean, deviation)) => (
@@ -198,7 +198,7 @@ impl AnswerTime {
 
     /// After this long an answer is overdue: the mean, and four deviations, a part `1 / divisor` of the mean or `least`
     /// more, whichever is longest.
-    fn limit(&self, divisor: f64, least: f64) -> Option<Duration> {
+    fn limit(&self, divisor: f32, least: f32) -> Option<Duration> {
         let (mean, deviation) = self.estimate?;
         let margin = (4.0 * deviation).max(mean / divisor).max(least);
         Some(Duration::from_micros((mean + margin) as u64))

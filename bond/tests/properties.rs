@@ -2,13 +2,12 @@
 
 mod support;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bond::config::{BalancePolicy, LinkMode, RebalanceStrategy, Speed};
 use bond::plan::SLOTS;
-use bond::policy::allocation::{Basis, shares};
+use bond::policy::allocation::{Basis, Shares, shares};
 use bond::policy::placement::{Balance, Lane};
 use bond::policy::slots::{Mobility, SlotTable, quotas};
 use bond::policy::{Fitness, View, balance_rr, candidates};
@@ -166,7 +165,7 @@ proptest! {
             return Ok(());
         };
         prop_assert!(turns.len() <= 64 + shares.len());
-        for (path, share) in &shares {
+        for (path, share) in shares.iter() {
             let count = turns.iter().filter(|turn| *turn == path).count();
             prop_assert!(count > 0 || *share == 0.0);
             let part = count as f64 / turns.len() as f64;
@@ -178,11 +177,11 @@ proptest! {
     #[test]
     fn failure_moves_only_what_it_must(weights in prop::collection::vec(0.05f64..1.0, 2..6), victim in 0usize..6) {
         let sum: f64 = weights.iter().sum();
-        let all: BTreeMap<PathId, f64> =
+        let all: Shares =
             weights.iter().enumerate().map(|(id, weight)| (PathId(id as u32), weight / sum)).collect();
         let victim = PathId((victim % weights.len()) as u32);
         let rest_sum = 1.0 - all[&victim];
-        let rest: BTreeMap<_, _> =
+        let rest: Shares =
             all.iter().filter(|(id, _)| **id != victim).map(|(id, share)| (*id, share / rest_sum)).collect();
         let mut table = SlotTable::default();
         let mut now = Instant::from_millis(1000);
@@ -230,7 +229,7 @@ proptest! {
 /// Finding 2: Linux clients have even ports. Two links share their flows all the same.
 #[test]
 fn finding_2_even_ports_are_spread_over_two_links() {
-    let shares = BTreeMap::from([(PathId(1), 0.5), (PathId(2), 0.5)]);
+    let shares = Shares::from_iter([(PathId(1), 0.5), (PathId(2), 0.5)]);
     let mut table = SlotTable::default();
     table.retarget(&shares, Instant::ZERO);
     let owners = owners(&table);
@@ -295,7 +294,7 @@ fn uneven_load_is_evened_out_and_then_left_alone() {
         RebalanceStrategy::Opportunistic,
         RebalanceStrategy::Aggressive,
     ] {
-        let shares = BTreeMap::from([
+        let shares = Shares::from_iter([
             (PathId(1), 1.0 / 3.0),
             (PathId(2), 1.0 / 3.0),
             (PathId(3), 1.0 / 3.0),

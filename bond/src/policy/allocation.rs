@@ -1,13 +1,70 @@
 //! Target shares: what part of the traffic each path should carry.
 
-use std::collections::BTreeMap;
+use std::ops::Index;
 
 use super::View;
 use crate::config::Speed;
 use crate::path::PathId;
 
-/// Shares by path; together 1, unless there is no path.
-pub type Shares = BTreeMap<PathId, f64>;
+/// Shares by path; together 1, unless there is no path. A map in the order of paths that takes no more room than it needs.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Shares(Vec<(PathId, f64)>);
+
+impl Shares {
+    /// Paths and shares, in the order of the paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&PathId, &f64)> {
+        self.0.iter().map(|(path, share)| (path, share))
+    }
+
+    /// The paths, in order.
+    pub fn keys(&self) -> impl Iterator<Item = &PathId> {
+        self.0.iter().map(|(path, _)| path)
+    }
+
+    /// The shares, in the order of the paths.
+    pub fn values(&self) -> impl Iterator<Item = &f64> {
+        self.0.iter().map(|(_, share)| share)
+    }
+
+    /// A path's share, if it has one.
+    pub fn get(&self, path: &PathId) -> Option<&f64> {
+        let place = self.0.binary_search_by_key(path, |(known, _)| *known);
+        Some(&self.0[place.ok()?].1)
+    }
+
+    /// Whether it has one.
+    pub fn contains_key(&self, path: &PathId) -> bool {
+        self.get(path).is_some()
+    }
+
+    /// How many paths there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// There is no path.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl FromIterator<(PathId, f64)> for Shares {
+    fn from_iter<I: IntoIterator<Item = (PathId, f64)>>(shares: I) -> Self {
+        let mut shares: Vec<_> = shares.into_iter().collect();
+        shares.sort_by_key(|(path, _)| *path);
+        shares.dedup_by_key(|(path, _)| *path);
+        shares.shrink_to_fit();
+        Self(shares)
+    }
+}
+
+impl Index<&PathId> for Shares {
+    type Output = f64;
+
+    fn index(&self, path: &PathId) -> &f64 {
+        self.get(path).expect("a path with a share")
+    }
+}
 
 /// What shares follow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -120,7 +177,7 @@ mod tests {
 
     fn of(views: &[View], basis: Basis) -> Vec<f64> {
         let paths: Vec<_> = views.iter().collect();
-        shares(&paths, basis).into_values().collect()
+        shares(&paths, basis).values().copied().collect()
     }
 
     /// Finding 1: no capacity is known, and every path gets its share all the same.

@@ -1,19 +1,21 @@
-//! What is known of the load of each slot, in four bytes: a bond must fit into a few kilobytes.
+//! What is known of the load of each slot, in three bytes: a bond must fit into a few kilobytes.
 
 use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::packed::{pack, unpack};
 use crate::plan::SLOTS;
 
-/// Silence is counted in this unit.
+/// Silence is counted in this unit up to [`ACTIVE`], then in as many of it.
 const TICK_MILLIS: u64 = 50;
-/// Ages are counted in this many ticks.
-const AGE_TICKS: u64 = 2;
-/// A slot that was silent this long carries no flow any more: 10 s, in ticks.
-const ENDED: u8 = 200;
 /// A flow that sent within the last second is active, in ticks.
 const ACTIVE: u8 = 20;
+/// A slot that was silent this long, ten to eleven seconds, carries no flow any more.
+const ENDED: u8 = ACTIVE + 10;
+/// Ages are counted in this many ticks up to [`GROWN`], two seconds, then in as many of these units.
+const AGE_TICKS: u64 = 2;
+const GROWN: u8 = 20;
 /// A flow is young for one second, in units of ages.
 const YOUTH: u8 = 10;
 /// The rate of a flow is believed after half a second, in units of ages.
@@ -21,24 +23,66 @@ const KNOWN: u8 = 5;
 /// Before this age only a flow that sent [`SOME_BYTES`] is placed: it may be one that hardly ever sends.
 const SEEN: u8 = 1;
 const SOME_BYTES: f64 = 4000.0;
-/// Least time between two moves of a flow: 10 s, in units of ages.
-const REST: u8 = 100;
-/// Set in an age: of the last move, not of the start.
-const MOVED: u8 = 0x80;
-const MAX_AGE: u8 = 0x7f;
-/// Rates forget with this time constant, in seconds.
+/// Least time between two moves of a flow: ten to twelve seconds.
+const REST: u8 = GROWN + 5;
+/// Counts of silence and age end here.
+const MOST: u8 = 31;
+/// Rates forget with this time constant, in seconds: by half in so many µs.
 const TIME_CONSTANT: f32 = 1.0;
+const HALF_LIFE_MICROS: u64 = 693_147;
+/// Bits of a rate's fraction.
+const FRACTION: u32 = 8;
+
+/// What is known of one slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct State {
+    /// Smoothed bytes per second, see [`pack`]; 13 bits. It grows with time, so that what is old need not be touched in
+    /// order to weigh less: see [`Load::weight`].
+    rate: u16,
+    /// Since the last bytes, see [`later`] with [`ACTIVE`]; 5 bits.
+    silence: u8,
+    /// Since the flow started or was moved, see [`later`] with [`GROWN`]; 5 bits.
+    age: u8,
+    /// It was moved.
+    moved: bool,
+}
+
+/// A [`State`].
+#[derive(Clone, Copy, Debug)]
+struct Packed([u8; 3]);
+
+impl From<State> for Packed {
+    fn from(state: State) -> Self {
+        let bits = u32::from(state.rate)
+            | u32::from(state.silence) << 13
+            | u32::from(state.age) << 18
+            | u32::from(state.moved) << 23;
+        let [low, middle, high, _] = bits.to_le_bytes();
+        Self([low, middle, high])
+    }
+}
+
+impl From<Packed> for State {
+    fn from(Packed([low, middle, high]): Packed) -> Self {
+        let bits = u32::from_le_bytes([low, middle, high, 0]);
+        Self {
+            rate: (bits & 0x1fff) as u16,
+            silence: (bits >> 13 & 0x1f) as u8,
+            age: (bits >> 18 & 0x1f) as u8,
+            moved: bits >> 23 != 0,
+        }
+    }
+}
 
 /// Rate and times of every slot.
 #[derive(Clone, Debug)]
 pub(super) struct Load {
-    /// Smoothed bytes per second, see [`pack`].
-    rates: [u16; SLOTS],
-    /// Ticks since the last bytes.
-    silence: [u8; SLOTS],
-    /// Since the flow started or, with [`MOVED`], since it was moved.
-    ages: [u8; SLOTS],
+    slots: [Packed; SLOTS],
     at: Instant,
+    /// When what was sent weighs 1.
+    base: Instant,
+    /// Rates are rounded up or down at random: what is added in small pieces would get lost otherwise.
+    dither: u32,
 }
 
 /// A slot that sent lately.
@@ -71,122 +115,147 @@ impl Active {
     }
 }
 
-/// A positive number in 16 bits: five of exponent and eleven of fraction, from 1 to 2^32; less is nothing.
-fn pack(value: f32) -> u16 {
-    const ONE: u32 = 1f32.to_bits();
-    let bits = value.min(4e9).to_bits();
-    // Also catches negative numbers and NaN, whose bits are no smaller.
-    if value > 1.0 {
-        u16::try_from((bits - ONE + (1 << 11)) >> 12).unwrap_or(u16::MAX)
+/// A count that goes on by one per unit up to `fine`, then by one per `fine` units, as time goes on from unit `from` to `to`.
+fn later(count: u8, fine: u8, from: u64, to: u64) -> u8 {
+    let coarse = from + u64::from(fine.saturating_sub(count));
+    let fine = u64::from(fine);
+    let count = u64::from(count);
+    let later = if to <= coarse {
+        count + (to - from)
     } else {
-        0
-    }
-}
-
-fn unpack(packed: u16) -> f32 {
-    match packed {
-        0 => 0.0,
-        packed => f32::from_bits((u32::from(packed) << 12) + 1f32.to_bits()),
-    }
+        count.max(fine) + (to / fine - coarse / fine)
+    };
+    u8::try_from(later).map_or(MOST, |later| later.min(MOST))
 }
 
 impl Load {
     pub(super) fn new(now: Instant) -> Self {
+        let unused = State {
+            rate: 0,
+            silence: MOST,
+            age: MOST,
+            moved: false,
+        };
         Self {
-            rates: [0; SLOTS],
-            silence: [u8::MAX; SLOTS],
-            ages: [MAX_AGE; SLOTS],
+            slots: [unused.into(); SLOTS],
             at: now,
+            base: now,
+            dither: 0,
         }
+    }
+
+    fn state(&self, slot: usize) -> State {
+        self.slots[slot].into()
+    }
+
+    /// How much more than once what is sent now weighs in rates: 1 to 2.
+    fn weight(&self) -> f32 {
+        let age = self.at.duration_since(self.base).as_micros() as f32;
+        (age / HALF_LIFE_MICROS as f32).exp2()
     }
 
     /// Bytes that left per slot since the last call.
     pub(super) fn add(&mut self, slots: impl IntoIterator<Item = (usize, u64)>, now: Instant) {
-        let elapsed = now.duration_since(self.at).as_secs_f32();
         self.advance(now);
-        let keep = (-elapsed / TIME_CONSTANT).exp();
-        for rate in &mut self.rates {
-            *rate = pack(unpack(*rate) * keep);
-        }
+        let weight = self.weight();
         for (slot, bytes) in slots {
             if slot >= SLOTS || bytes == 0 {
                 continue;
             }
-            if self.silence[slot] >= ENDED {
-                self.rates[slot] = 0;
-                self.ages[slot] = 0;
+            let mut state = self.state(slot);
+            if state.silence >= ENDED {
+                (state.rate, state.age, state.moved) = (0, 0, false);
             }
-            self.silence[slot] = 0;
-            let rate = unpack(self.rates[slot]) + bytes as f32 / TIME_CONSTANT;
-            self.rates[slot] = pack(rate);
+            state.silence = 0;
+            // Numerical Recipes' linear congruential generator; its upper bits are the better ones.
+            self.dither = self.dither.wrapping_mul(1_664_525);
+            self.dither = self.dither.wrapping_add(1_013_904_223);
+            let rate = unpack(state.rate, FRACTION) + bytes as f32 * weight / TIME_CONSTANT;
+            state.rate = pack(rate, FRACTION, self.dither >> (9 + FRACTION));
+            self.slots[slot] = state.into();
         }
     }
 
     /// Lets time pass.
     pub(super) fn advance(&mut self, now: Instant) {
-        let (from, to) = (
-            self.at.as_millis() / TICK_MILLIS,
-            now.as_millis() / TICK_MILLIS,
-        );
+        let tick = |at: Instant| at.as_millis() / TICK_MILLIS;
+        let (from, to) = (tick(self.at), tick(self.at.max(now)));
         self.at = self.at.max(now);
-        let ticks = u8::try_from(to.saturating_sub(from)).unwrap_or(u8::MAX);
-        let ages =
-            u8::try_from((to / AGE_TICKS).saturating_sub(from / AGE_TICKS)).unwrap_or(u8::MAX);
-        if ticks > 0 {
-            for silence in &mut self.silence {
-                *silence = silence.saturating_add(ticks);
-            }
+        let halvings = self.at.duration_since(self.base).as_micros() as u64 / HALF_LIFE_MICROS;
+        if from == to && halvings == 0 {
+            return;
         }
-        if ages > 0 {
-            for age in &mut self.ages {
-                *age = *age & MOVED | (*age & MAX_AGE).saturating_add(ages).min(MAX_AGE);
-            }
+        self.base = self.base + Duration::from_micros(halvings * HALF_LIFE_MICROS);
+        let halved = u16::try_from(halvings.saturating_mul(1 << FRACTION)).unwrap_or(u16::MAX);
+        for packed in &mut self.slots {
+            let mut state = State::from(*packed);
+            state.rate = state.rate.saturating_sub(halved);
+            state.silence = later(state.silence, ACTIVE, from, to);
+            state.age = later(state.age, GROWN, from / AGE_TICKS, to / AGE_TICKS);
+            *packed = state.into();
         }
     }
 
     /// The slot now takes another path.
     pub(super) fn note_move(&mut self, slot: usize) {
-        self.ages[slot] = MOVED;
+        let state = State {
+            age: 0,
+            moved: true,
+            ..self.state(slot)
+        };
+        self.slots[slot] = state.into();
     }
 
     /// Whether its flow may be moved again.
     pub(super) fn is_rested(&self, slot: usize) -> bool {
-        self.ages[slot] & MOVED == 0 || self.ages[slot] & MAX_AGE >= REST || self.has_ended(slot)
+        let state = self.state(slot);
+        !state.moved || state.age >= REST || state.silence >= ENDED
     }
 
     /// Its last move is a second old.
     pub(super) fn has_settled(&self, slot: usize) -> bool {
-        self.ages[slot] & MAX_AGE >= YOUTH
+        self.state(slot).age >= YOUTH
     }
 
     /// It carries no flow.
     pub(super) fn has_ended(&self, slot: usize) -> bool {
-        self.silence[slot] >= ENDED
+        self.state(slot).silence >= ENDED
     }
 
-    /// How long it has been silent, at most some 12 s.
+    /// How long it has been silent at least, at most 11 s.
     pub(super) fn silence(&self, slot: usize) -> Duration {
-        Duration::from_millis(u64::from(self.silence[slot]) * TICK_MILLIS)
+        let silence = self.state(slot).silence;
+        let seconds = silence.saturating_sub(ACTIVE);
+        let ticks = if seconds > 0 { 0 } else { u64::from(silence) };
+        Duration::from_secs(seconds.into()) + Duration::from_millis(ticks * TICK_MILLIS)
     }
 
     /// The slots that sent within the last second.
     pub(super) fn active(&self) -> Vec<Active> {
-        let active = (0..SLOTS).filter(|slot| self.silence[*slot] <= ACTIVE);
+        let active = (0..SLOTS).filter(|slot| self.state(*slot).silence <= ACTIVE);
         active.map(|slot| self.look(slot)).collect()
     }
 
     /// Some slot may have to be placed.
     pub(super) fn has_young(&self) -> bool {
-        (0..SLOTS).any(|slot| self.ages[slot] < YOUTH && self.silence[slot] <= ACTIVE)
+        let mut states = self.slots.iter().map(|packed| State::from(*packed));
+        states.any(|state| !state.moved && state.age < YOUTH && state.silence <= ACTIVE)
     }
 
     /// One slot.
     pub(super) fn look(&self, slot: usize) -> Active {
-        let sent = f64::from(unpack(self.rates[slot]));
-        let is_new = self.ages[slot] & MOVED == 0;
-        let age = self.ages[slot] & MAX_AGE;
+        let State {
+            rate, age, moved, ..
+        } = self.state(slot);
+        let sent = f64::from(unpack(rate, FRACTION) / self.weight());
+        let is_new = !moved;
         // What a smoothed rate has not caught up with yet. A report is about a tick late.
-        let lived = f64::from(age) * 0.1 + 0.05;
+        let lived = if age < GROWN {
+            f64::from(age) * 0.1 + 0.05
+        } else {
+            // Two seconds to four and so on; nearly all is caught up with.
+            f64::from(age - GROWN) * 2.0 + 2.6
+        };
         let caught_up = if is_new { 1.0 - (-lived).exp() } else { 1.0 };
         Active {
             slot,
@@ -208,15 +277,60 @@ mod tests {
     }
 
     #[test]
-    fn packed_rates_lose_less_than_a_thousandth() {
-        for exponent in 0..31 {
-            for value in [1.1f32, 1.5, 1.999] {
-                let value = value * 2f32.powi(exponent);
-                assert!((unpack(pack(value)) / value - 1.0).abs() < 0.001, "{value}");
-            }
+    fn states_are_packed_whole() {
+        for (rate, silence, age, moved) in [
+            (0, 0, 0, false),
+            (0x1fff, 0, MOST, true),
+            (1, MOST, 1, false),
+        ] {
+            let state = State {
+                rate,
+                silence,
+                age,
+                moved,
+            };
+            assert_eq!(State::from(Packed::from(state)), state);
         }
-        assert_eq!((pack(0.0), pack(-3.0), pack(f32::NAN)), (0, 0, 0));
-        assert!(unpack(pack(f32::INFINITY)) > 3e9);
+    }
+
+    #[test]
+    fn counts_are_fine_at_first() {
+        assert_eq!(later(3, 20, 100, 107), 10);
+        // Ten units to the end of the fine ones, at 110; 120 and 140 are passed.
+        assert_eq!(later(10, 20, 100, 150), 22);
+        assert_eq!(later(22, 20, 150, 160), 23);
+        assert_eq!(later(22, 20, 150, 10_000), MOST);
+        let steps = (0..37).fold(0, |count, unit| later(count, 20, unit, unit + 1));
+        assert_eq!(steps, later(0, 20, 0, 37));
+    }
+
+    /// However small the pieces are in which it is told.
+    #[test]
+    fn rates_follow_what_is_sent() {
+        for (interval, bytes) in [(1, 1000), (20, 20_000), (100, 100_000)] {
+            let mut load = Load::new(at(0));
+            let mut rates = Vec::new();
+            for millis in (interval..20_000).step_by(interval as usize) {
+                load.add([(7, bytes)], at(millis));
+                if millis > 8000 {
+                    rates.push(load.look(7).rate / 1e6 - 1.0);
+                }
+            }
+            let mean = rates.iter().sum::<f64>() / rates.len() as f64;
+            let most = rates
+                .iter()
+                .fold(0.0, |most: f64, rate| most.max(rate.abs()));
+            println!("{interval} ms: {mean:.3} {most:.3}");
+            assert!(
+                mean.abs() < 0.06 && most < 0.25,
+                "{interval}: {mean} {most}"
+            );
+        }
+        let mut load = Load::new(at(0));
+        load.add([(7, 1_000_000)], at(1000));
+        load.advance(at(2000));
+        let kept = load.look(7).sent / 1e6;
+        assert!((kept - (-1f64).exp()).abs() < 0.01, "{kept}");
     }
 
     #[test]

@@ -176,8 +176,8 @@ impl SlotTable {
         if shares.is_empty() {
             self.owners = None;
             self.paths.clear();
-            self.targets.clear();
-            self.wanted.clear();
+            self.targets = Shares::default();
+            self.wanted = Shares::default();
             self.settling = None;
             return None;
         }

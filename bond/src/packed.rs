@@ -1,0 +1,49 @@
+//! Positive numbers in few bits, where there are so many that it counts: five bits of exponent and some of fraction.
+
+/// A number from 1 to 2^32 with so many bits of fraction, at most eleven; less than 1 is nothing. `dither`, of 23 bits less
+/// those of the fraction, decides about rounding: half of its range rounds to the nearest.
+pub(crate) fn pack(value: f32, fraction: u32, dither: u32) -> u16 {
+    const ONE: u32 = 1f32.to_bits();
+    let most = (32 << fraction) - 1;
+    let bits = value.min(4e9).to_bits();
+    // Also catches negative numbers and NaN, whose bits are no smaller.
+    if value > 1.0 {
+        let packed = (bits - ONE + dither) >> (23 - fraction);
+        packed.min(most) as u16
+    } else {
+        0
+    }
+}
+
+/// The number again.
+pub(crate) fn unpack(packed: u16, fraction: u32) -> f32 {
+    match packed {
+        0 => 0.0,
+        packed => f32::from_bits((u32::from(packed) << (23 - fraction)) + 1f32.to_bits()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn little_is_lost() {
+        for (fraction, most) in [(8, 1.0 / 256.0), (11, 1.0 / 2048.0)] {
+            for exponent in 0..31 {
+                for value in [1.1f32, 1.5, 1.999] {
+                    let steps = 1 << (23 - fraction);
+                    for dither in [0, steps / 2, steps - 1] {
+                        let value = value * 2f32.powi(exponent);
+                        let loss = unpack(pack(value, fraction, dither), fraction) / value - 1.0;
+                        assert!(loss.abs() <= most, "{value}: {loss}");
+                    }
+                }
+            }
+            assert_eq!(pack(0.0, fraction, 0), 0);
+            assert_eq!(pack(-3.0, fraction, 0), 0);
+            assert_eq!(pack(f32::NAN, fraction, 0), 0);
+            assert!(unpack(pack(f32::INFINITY, fraction, 1), fraction) > 3e9);
+        }
+    }
+}
