@@ -22,6 +22,8 @@ const FRESH: Duration = Duration::from_millis(1500);
 /// Length of our own windows, and of the longest report that counts.
 const WINDOW: Duration = Duration::from_millis(200);
 const LONGEST_WINDOW: Duration = Duration::from_secs(1);
+/// A path that carries this part of what fits is used up.
+const USED_UP: f64 = 0.7;
 /// Windows of this time together make a measurement, and of half of it a first one.
 const MEASUREMENT: Duration = Duration::from_millis(600);
 const WINDOWS: usize = 8;
@@ -29,6 +31,14 @@ const WINDOWS: usize = 8;
 const LEAST: f64 = 5_000.0;
 /// A measurement that differs by more takes the place of the old one; others change it by a tenth.
 const SURPRISE: f64 = 0.2;
+/// Less that arrives shows that less fits only while more is sent than arrives, by this factor, or much is lost: a queue is
+/// felt for a while after senders have paused, or moved to another path. This is how long it shows so.
+const PRESSURE: f32 = 1.3;
+/// Seconds after which the comparison has forgotten most.
+const PRESSURE_TIME: f32 = 0.5;
+const PRESSED: Duration = Duration::from_millis(1500);
+/// Without that, less that arrives by up to [`SURPRISE`] changes the estimate by this part.
+const PATIENT: f64 = 0.02;
 /// While another path is full, one that is not may carry this much more than it does.
 const GROWTH: f64 = 1.25;
 /// What was measured so long ago is not known any more.
@@ -79,6 +89,10 @@ pub(crate) struct Capacity {
     round_trip: f32,
     asked: Option<Instant>,
     last_report: Option<Instant>,
+    /// Bytes that left and that arrived of late.
+    lately: (f32, f32),
+    /// When more was sent than fits.
+    pressed: Instant,
     /// What left since then.
     sent: u64,
     sent_since: Option<Instant>,
@@ -108,8 +122,9 @@ impl Capacity {
         self.last_report = Some(now);
         let all = packets + lost;
         let overloaded = all >= ENOUGH_PACKETS && lost as f64 > OVERLOAD * all as f64;
+        let sent = std::mem::take(&mut self.sent);
         self.add(
-            bytes,
+            (bytes, sent),
             interval,
             overloaded,
             (least, ours),
@@ -128,6 +143,7 @@ impl Capacity {
     ) {
         if self.last_report.is_some_and(|last| now < last + REPORTED) {
             self.sent_since = None;
+            self.sent += bytes;
             return;
         }
         let since = *self.sent_since.get_or_insert(now);
@@ -135,7 +151,7 @@ impl Capacity {
         if elapsed >= WINDOW {
             let delivered = (self.sent as f64 * (1.0 - loss)) as u64;
             self.add(
-                delivered,
+                (delivered, self.sent),
                 elapsed,
                 loss > OVERLOAD,
                 (least, ours),
@@ -150,7 +166,7 @@ impl Capacity {
 
     fn add(
         &mut self,
-        bytes: u64,
+        (bytes, sent): (u64, u64),
         interval: Duration,
         overloaded: bool,
         (least, ours): (f64, bool),
@@ -186,9 +202,22 @@ impl Capacity {
             time,
         };
         let (bits, time) = self.latest(MEASUREMENT);
-        if is_full && time >= MEASUREMENT / 2 {
-            let differs = (bits - self.bits).abs() > SURPRISE * self.bits;
-            let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
+        let keep = (-interval.as_secs_f32() / PRESSURE_TIME).exp();
+        let (left, arrived) = self.lately;
+        self.lately = (left * keep + sent as f32, arrived * keep + bytes as f32);
+        if overloaded || self.lately.0 > PRESSURE * self.lately.1 {
+            self.pressed = now;
+        }
+        let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
+        // Of what is sent to a peer that does not report, nobody knows what arrives.
+        let is_proof = kind != Kind::Measured || bits >= self.bits || now <= self.pressed + PRESSED;
+        let differs = (bits - self.bits).abs() > SURPRISE * self.bits;
+        if is_full && is_known && !is_proof {
+            if !differs {
+                self.bits += (bits - self.bits) * PATIENT;
+                self.confirmed = now;
+            }
+        } else if is_full && time >= MEASUREMENT / 2 {
             self.bits = match (is_known, differs) {
                 (true, false) => self.bits + (bits - self.bits) / 10.0,
                 // Half of the windows may be from before the change.
@@ -276,6 +305,15 @@ impl Capacity {
         self.last_full.is_some_and(|last| now <= last + LOSS_MEMORY)
     }
 
+    /// Packets queued lately, and about as much arrives as fits.
+    pub(crate) fn is_used_up(&self, now: Instant) -> bool {
+        let (bits, time) = self.latest(MEASUREMENT);
+        self.get().is_some()
+            && self.was_full(now)
+            && time >= MEASUREMENT / 2
+            && bits >= USED_UP * self.bits
+    }
+
     /// Since when it is full.
     pub(crate) fn full_since(&self) -> Option<Instant> {
         self.full_since
@@ -288,7 +326,7 @@ mod tests {
 
     const TENTH: Duration = Duration::from_millis(100);
 
-    /// Reports ten times a second, `bits` each, with so long a queue; returns the time after.
+    /// Reports ten times a second, `bits` each, which is what was sent, with so long a queue; returns the time after.
     fn report(
         capacity: &mut Capacity,
         mut now: Instant,
@@ -298,6 +336,7 @@ mod tests {
     ) -> Instant {
         for _ in 0..times {
             now = now + TENTH;
+            capacity.add_sent(bits / 80, 0.0, (10_000.0, true), now);
             capacity.add_round_trip(10_000.0 + queue, now);
             capacity.add_delivery(bits / 80, (100, 0), TENTH, (10_000.0, true), now);
         }
@@ -331,12 +370,27 @@ mod tests {
             50_000_000,
             40_000.0,
         );
+        // Senders take a while to notice.
+        capacity.add_sent(2_000_000, 0.0, (10_000.0, true), now);
         let now = report(&mut capacity, now, 9, 5_000_000, 60_000.0);
         let (bits, _) = capacity.get().expect("it is full");
         assert!(bits < 5_500_000, "{bits}");
         report(&mut capacity, now, 9, 50_000_000, 1000.0);
         let (bits, _) = capacity.get().expect("it was full");
         assert!(bits > 45_000_000, "{bits}");
+    }
+
+    /// BBR sends next to nothing for a fifth of a second now and then; flows may move to another path.
+    #[test]
+    fn senders_that_pause_make_no_path_narrow() {
+        let mut capacity = Capacity::default();
+        let mut now = Instant::from_millis(0);
+        for step in 0..200 {
+            let bits = if step % 40 < 3 { 3_000_000 } else { 30_000_000 };
+            now = report(&mut capacity, now, 1, bits, 30_000.0);
+        }
+        let (bits, _) = capacity.get().expect("it is full");
+        assert!(bits > 28_000_000, "{bits}");
     }
 
     #[test]

@@ -76,7 +76,19 @@ impl Bond {
         let before: BTreeSet<PathId> = self.decided.paths().into_iter().collect();
         let after: BTreeSet<PathId> = decided.paths().into_iter().collect();
         for id in after.difference(&before) {
+            let Some(member) = self.members.get(id) else {
+                continue;
+            };
+            // What was learnt of the wire stays true.
+            let predecessor = before
+                .iter()
+                .filter_map(|old| self.members.get(old))
+                .find(|old| old.shares_wire(member));
+            let capacity = predecessor.map(|old| old.quality.capacity.clone());
             if let Some(member) = self.members.get_mut(id) {
+                if let Some(capacity) = capacity {
+                    member.quality.capacity = capacity;
+                }
                 member.engage(now);
             }
         }
@@ -106,7 +118,42 @@ impl Bond {
             member.relative_quality = own.map_or(0.0, |(_, quality)| quality);
             view.quality = member.relative_quality;
         }
+        self.share_capacities(&mut views);
+        // What a path suffers while it is used, all of its wire would: another port is no way out.
+        let avoided: BTreeSet<(String, String)> = views
+            .iter()
+            .filter(|view| view.fitness == Fitness::Avoided)
+            .map(|view| (view.link.clone(), view.destination.clone()))
+            .collect();
+        for view in views.iter_mut().filter(|v| v.fitness == Fitness::Fit) {
+            let is_on =
+                |(link, to): &(String, String)| *link == view.link && *to == view.destination;
+            if avoided.iter().any(is_on) {
+                view.fitness = Fitness::Avoided;
+            }
+        }
         views
+    }
+
+    /// What was measured on the path of a wire that is used holds for the others of it: one may take its place.
+    fn share_capacities(&self, views: &mut [View]) {
+        let known: Vec<(PathId, Option<u64>, u64)> = views
+            .iter()
+            .filter(|view| view.is_used)
+            .map(|view| (view.id, view.measured, view.reached))
+            .collect();
+        for view in views.iter_mut().filter(|view| !view.is_used) {
+            let Some(member) = self.members.get(&view.id) else {
+                continue;
+            };
+            let of_wire = known.iter().find(|(id, ..)| {
+                let other = self.members.get(id);
+                other.is_some_and(|other| other.shares_wire(member))
+            });
+            if let Some((_, measured, reached)) = of_wire {
+                (view.measured, view.reached) = (*measured, *reached);
+            }
+        }
     }
 
     fn decide(
@@ -287,7 +334,8 @@ impl Bond {
     fn set_standby(&mut self) {
         let used = self.used();
         for (id, member) in &mut self.members {
-            member.standby = if used.contains_key(id) {
+            member.is_used = used.contains_key(id);
+            member.standby = if member.is_used {
                 None
             } else if member.rule.is_metered || member.told().is_metered {
                 Some(STANDBY_METERED)

@@ -7,7 +7,7 @@ use protocol::Instant;
 
 use crate::attributes::LinkAttributes;
 use crate::bond::DeliveryReport;
-use crate::config::{LinkMode, PolicySettings, Speed};
+use crate::config::{BasePolicy, LinkMode, PolicySettings, Speed};
 use crate::event::EventKind;
 use crate::failover::{Life, Phase, Punishment};
 use crate::loss::ENOUGH_OUTCOMES;
@@ -81,6 +81,8 @@ pub(crate) struct Member {
     pub(crate) fitness: Fitness,
     /// The longest interval of probes while it waits for others to fail.
     pub(crate) standby: Option<Duration>,
+    /// It is part of the plan in force.
+    pub(crate) is_used: bool,
     /// From the first unanswered question to the failure.
     pub(crate) detection: Option<Duration>,
     exceeds_since: Option<Instant>,
@@ -123,6 +125,7 @@ impl Member {
             last_sent: None,
             fitness: Fitness::Unusable,
             standby: None,
+            is_used: false,
             detection: None,
             exceeds_since: None,
             within_since: None,
@@ -215,9 +218,16 @@ impl Member {
         }
     }
 
-    /// A queue that makes round trips longer is of our making: we send no less than answers to what the peer sends.
+    /// A queue that makes round trips longer is of what we send on this path: it is used, while others of the same wire are
+    /// not, and we send no less than answers to what the peer sends.
     fn queues_are_ours(&self, now: Instant) -> bool {
-        self.sent_rate.at(now) * ANSWERS > self.received_rate.at(now)
+        self.is_used && self.sent_rate.at(now) * ANSWERS > self.received_rate.at(now)
+    }
+
+    /// Both paths are one wire: they differ in ports alone.
+    pub(crate) fn shares_wire(&self, other: &Self) -> bool {
+        self.info.interface == other.info.interface
+            && self.info.remote.ip().to_canonical() == other.info.remote.ip().to_canonical()
     }
 
     /// The peer's report on what it received.
@@ -257,7 +267,9 @@ impl Member {
             return;
         }
         let (loss, outcomes) = self.quality.loss(now);
-        if outcomes >= ENOUGH_OUTCOMES && loss > HARD_LOSS {
+        if self.is_just_full(settings, now) {
+            self.loses_since = None;
+        } else if outcomes >= ENOUGH_OUTCOMES && loss > HARD_LOSS {
             self.loses_since.get_or_insert(now);
         } else if outcomes >= ENOUGH_OUTCOMES / 2 {
             self.loses_since = None;
@@ -320,6 +332,14 @@ impl Member {
         self.forget_excess();
     }
 
+    /// What is lost is what does not fit: some senders, BBR's above all, lose a quarter and more for as long as they share a
+    /// short queue. Where shares follow capacity, leaving such a path would only fill the others.
+    fn is_just_full(&self, settings: &PolicySettings, now: Instant) -> bool {
+        settings.base == BasePolicy::BalanceAware
+            && settings.limits.loss.is_none()
+            && self.quality.capacity.is_used_up(now)
+    }
+
     fn excess(&self, settings: &PolicySettings, factor: f64, now: Instant) -> Option<Excess> {
         let limits = &settings.limits;
         let millis = |value: Option<Duration>| value.map(|value| value.as_secs_f64() * 1e3);
@@ -331,7 +351,9 @@ impl Member {
             SOFT_LOSS
         };
         let loss_limit = limits.loss.unwrap_or(soft_loss);
-        let (loss, loss_dwell) = if self.avoided.is_some() {
+        let (loss, loss_dwell) = if self.is_just_full(settings, now) {
+            (None, LOSS_DWELL)
+        } else if self.avoided.is_some() {
             (told(self.quality.loss(now)), LOSS_DWELL)
         } else {
             match self.quality.losses.excess(loss_limit, now) {
@@ -469,6 +491,7 @@ impl Member {
             measured: self.quality.capacity.get().map(|(bits, _)| bits),
             reached: self.quality.capacity.bound(),
             full_since: self.quality.capacity.full_since(),
+            is_used: self.is_used,
             allocation: self.rule.allocation,
             sent_rate: self.sent_rate.at(now) * 8.0,
             failover_to: self.rule.failover_to.clone(),

@@ -5,7 +5,7 @@ mod traffic;
 
 use bond::config::{BalancePolicy, RebalanceStrategy};
 use bond::{BasePolicy, PolicySettings};
-use traffic::{Link, Network};
+use traffic::{Link, Network, PACKET};
 
 const PEERS: [(&str, bool); 2] = [("own peer", false), ("stock peer", true)];
 
@@ -191,6 +191,39 @@ fn many_flows_follow_declared_shares_and_then_stay() {
     let moved = network.moved_since(settled);
     println!("{moved} slots moved in 30 s");
     assert!(moved <= 5, "{moved}\n{}", network.text());
+}
+
+/// Connections that fill all links swing, lose much, and are left where they are; so is what goes beside them.
+#[test]
+fn flows_over_full_links_stay_where_they_are() {
+    for (peer, is_stock) in PEERS {
+        for seed in 1..=3 {
+            let mut network = Network::new(aware(), is_stock, &vec![Link::new(12.0); 3], seed);
+            network.start_bbr(12);
+            network.start_paced(100, 0.02);
+            network.seconds(15.0);
+            let settled = network.now;
+            let part = network.part_of_sum(60.0);
+            let moved = network.moved_since(settled);
+            let lost: u64 = network.links.values().map(|link| link.dropped).sum();
+            let left: u64 = network.links.values().map(|link| link.bytes / PACKET).sum();
+            println!(
+                "{peer}, seed {seed}: {moved} slots in a minute, {part:.3} of the sum, {:.2} lost",
+                lost as f64 / left as f64
+            );
+            // One per cent.
+            assert!(moved <= 10, "{moved}\n{}", network.text());
+            assert!(part >= 0.9, "{part}\n{}", network.text());
+            for flow in &network.flows {
+                let rests = flow
+                    .moves
+                    .windows(2)
+                    .map(|pair| pair[1].duration_since(pair[0]));
+                let least = rests.min().unwrap_or(std::time::Duration::MAX);
+                assert!(least.as_secs() >= 10, "{:?}", flow.moves);
+            }
+        }
+    }
 }
 
 #[test]

@@ -64,6 +64,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
                 declared,
                 measured,
                 reached: u64::from(id) << 20,
+                is_used: false,
                 full_since: None,
                 allocation,
                 sent_rate: 0.0,

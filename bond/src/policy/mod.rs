@@ -73,6 +73,8 @@ pub struct View {
     pub reached: u64,
     /// Since when it is full.
     pub full_since: Option<Instant>,
+    /// It is part of the plan in force.
+    pub is_used: bool,
     /// Declared share.
     pub allocation: Option<f64>,
     /// Bits per second that leave on it.
@@ -123,7 +125,8 @@ pub fn candidates(views: &[View], overflow: bool) -> Vec<&View> {
     )
 }
 
-/// Of each link the preferred IP version, and one path per remote address: the best, or the oldest of equals.
+/// Of each link the preferred IP version, and one path per remote address: the best, or of equals the one in use, or the
+/// oldest.
 pub fn one_per_destination<'a>(views: impl Iterator<Item = &'a View> + Clone) -> Vec<&'a View> {
     let mut preferred: BTreeMap<&str, bool> = BTreeMap::new();
     for view in views.clone() {
@@ -133,9 +136,11 @@ pub fn one_per_destination<'a>(views: impl Iterator<Item = &'a View> + Clone) ->
     for view in views.filter(|view| view.preferred || !preferred[view.link.as_str()]) {
         chosen
             .entry((&view.link, &view.destination))
-            // Paths that differ in ports alone are one wire: the oldest stays, so that nothing moves without cause.
+            // Paths that differ in ports alone are one wire: the one that is used stays, so that nothing moves without
+            // cause, else the oldest.
             .and_modify(|old| {
-                if (view.fitness, view.id) < (old.fitness, old.id) {
+                let rank = |view: &View| (view.fitness, !view.is_used, view.id);
+                if rank(view) < rank(old) {
                     *old = view;
                 }
             })
@@ -190,6 +195,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         measured: None,
         reached: 0,
         full_since: None,
+        is_used: false,
         allocation: None,
         sent_rate: 0.0,
         failover_to: None,

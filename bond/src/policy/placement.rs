@@ -9,12 +9,14 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::load::Active;
-use super::slots::{Mobility, PER_STEP, SlotTable};
+use super::slots::{Mobility, PER_STEP, SlotTable, UNSETTLED};
 use crate::path::PathId;
 
-/// A flow moves for this much more, and onto a path without flows even for a little less, since all gain by it.
+/// A flow moves for this much more, and onto a path without flows even for less, since all the others gain by it and nobody
+/// learns otherwise that the path has become wider. It leaves if it would get this much more elsewhere.
 const GAIN: f64 = 1.2;
-const GAIN_OF_EMPTY: f64 = 0.95;
+const GAIN_OF_EMPTY: f64 = 0.55;
+const GAIN_OF_ONLY: f64 = 2.0;
 /// A new flow moves for this much more.
 const GAIN_OF_YOUNG: f64 = 1.1;
 /// For so much more a flow moves although it was moved lately: that was a mistake.
@@ -33,6 +35,11 @@ const TRIAL_PAUSE: Duration = Duration::from_secs(10);
 const FAILED_TRIAL_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes that are off the target shares by less, of the whole, are left so.
 const LOAD_TOLERANCE: f64 = 0.03;
+/// Where flows have settled down, they move only if that was called for without a break for this long: rates of flows that
+/// fill a path swing by themselves.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// After a path was full, loads are not compared with shares for this long.
+const CALM: Duration = Duration::from_secs(2);
 /// Bytes per second below which load is not worth balancing.
 const WORTHWHILE: f64 = 20_000.0;
 
@@ -146,7 +153,7 @@ impl SlotTable {
     }
 
     /// Puts flows that have just started where most is left for them; each at most once. Returns how many moved.
-    pub(super) fn place_young(&mut self) -> usize {
+    pub(super) fn place_young(&mut self, now: Instant) -> usize {
         if !self.load.as_ref().is_some_and(|load| load.has_young()) {
             return 0;
         }
@@ -157,6 +164,7 @@ impl SlotTable {
             if !flow.young || !flow.seen || *weight < FLOW {
                 continue;
             }
+            self.unsettled_until = self.unsettled_until.max(now + UNSETTLED);
             let left = |at: usize| shares[at] / (tally.counts[at] + weight);
             let best = (0..shares.len())
                 .filter(|at| at != place)
@@ -198,16 +206,34 @@ impl SlotTable {
             return None;
         }
         let follows = mobility.balance == Balance::Follow;
-        let evened = if follows { self.even_out(&tally) } else { 0 };
-        if evened > 0 {
-            return Some((evened, "uneven load"));
+        if is_full.contains(&true) {
+            self.calm_from = now + CALM;
         }
-        let relieved = self.relieve(tally, &lanes, follows, now);
-        if relieved > 0 {
-            return Some((relieved, "full path"));
+        // What full paths carry is no sign of what their flows want.
+        let evened = match follows && self.calm_from <= now {
+            true => self.even_out(&tally),
+            false => Vec::new(),
+        };
+        let (moves, reason) = match evened.is_empty() {
+            true => (self.relieve(tally, &lanes, follows, now), "full path"),
+            false => (evened, "uneven load"),
+        };
+        if moves.is_empty() {
+            self.uneven_since = None;
+            let tally = self.tally(&is_full);
+            return self
+                .try_unknown(&tally, &lanes, now)
+                .then_some((1, "trial of a path"));
         }
-        self.try_unknown(&self.tally(&is_full), &lanes, now)
-            .then_some((1, "trial of a path"))
+        let since = *self.uneven_since.get_or_insert(now);
+        if self.unsettled_until <= now && now < since + PATIENCE {
+            return None;
+        }
+        self.uneven_since = None;
+        for (slot, place) in &moves {
+            self.give(*slot, *place);
+        }
+        Some((moves.len(), reason))
     }
 
     fn is_movable(&self, flow: &Active) -> bool {
@@ -218,8 +244,8 @@ impl SlotTable {
                 .is_some_and(|load| load.is_rested(flow.slot))
     }
 
-    /// Moves the fewest flows that halve the difference between bytes and shares.
-    fn even_out(&mut self, tally: &Tally) -> usize {
+    /// The fewest flows that halve the difference between bytes and shares, and where they should go.
+    fn even_out(&self, tally: &Tally) -> Vec<(usize, usize)> {
         let total: f64 = tally.rates.iter().sum();
         let mut errors: Vec<f64> = self
             .wanted_by_place()
@@ -229,8 +255,9 @@ impl SlotTable {
             .collect();
         let worst = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
         let first = worst(&errors);
+        let mut moves = Vec::new();
         if first <= LOAD_TOLERANCE * total {
-            return 0;
+            return moves;
         }
         let mut movable: Vec<(Active, usize)> = tally
             .flows
@@ -238,8 +265,7 @@ impl SlotTable {
             .filter(|(flow, ..)| self.is_movable(flow))
             .map(|(flow, place, _)| (*flow, *place))
             .collect();
-        let mut moved = 0;
-        while moved < PER_STEP && worst(&errors) > first / 2.0 {
+        while moves.len() < PER_STEP && worst(&errors) > first / 2.0 {
             let by_error = |a: &usize, b: &usize| errors[*a].total_cmp(&errors[*b]);
             let (Some(from), Some(to)) = (
                 (0..errors.len()).max_by(by_error),
@@ -262,17 +288,22 @@ impl SlotTable {
                 break;
             }
             movable.swap_remove(best);
-            self.give(flow.slot, to);
             errors[from] -= flow.rate;
             errors[to] += flow.rate;
-            moved += 1;
+            moves.push((flow.slot, to));
         }
-        moved
+        moves
     }
 
     /// Flows leave full paths for those that would give them more. `by_share`: target shares are compared, and a full path
     /// may take flows too; else measured capacities, and only paths with room take any.
-    fn relieve(&mut self, mut tally: Tally, lanes: &[Lane], by_share: bool, now: Instant) -> usize {
+    fn relieve(
+        &self,
+        mut tally: Tally,
+        lanes: &[Lane],
+        by_share: bool,
+        now: Instant,
+    ) -> Vec<(usize, usize)> {
         let most = lanes
             .iter()
             .filter_map(|lane| lane.capacity)
@@ -295,8 +326,8 @@ impl SlotTable {
                 || lanes[*place].full_since.is_none()
                     && lanes[*place].rate < ROOM * capacity(*place)
         };
-        let mut moved = 0;
-        while moved < PER_STEP {
+        let mut moves = Vec::new();
+        while moves.len() < PER_STEP {
             let part = |place: &usize| capacity(*place) / tally.counts[*place];
             let from = (0..lanes.len())
                 .filter(is_full)
@@ -314,10 +345,10 @@ impl SlotTable {
             let Some(to) = to else {
                 break;
             };
-            let margin = if tally.counts[to] < FLOW && !is_alone {
-                GAIN_OF_EMPTY
-            } else {
-                GAIN
+            let margin = match (is_alone, tally.counts[to] < FLOW) {
+                (true, _) => GAIN_OF_ONLY,
+                (false, true) => GAIN_OF_EMPTY,
+                (false, false) => GAIN,
             };
             let present = capacity(from) / tally.counts[from].max(1.0);
             if left(&to) <= margin * present {
@@ -342,10 +373,9 @@ impl SlotTable {
             let (flow, _, weight) = tally.flows.swap_remove(index);
             tally.counts[from] -= weight;
             tally.counts[to] += weight;
-            self.give(flow.slot, to);
-            moved += 1;
+            moves.push((flow.slot, to));
         }
-        moved
+        moves
     }
 
     /// Lets the only flow of a full path find out what fits on a path that was never full.

@@ -25,6 +25,13 @@ pub(super) const PER_STEP: usize = SLOTS / 10;
 const SHARE_TOLERANCE: f64 = 0.05;
 const RELATIVE_TOLERANCE: f64 = 0.25;
 const SMALL_SHARE: f64 = 0.01;
+/// A share that changes by this factor is followed at once, and so exact as it is known for this time. Other changes are
+/// followed if they last so long: capacities are measured from traffic that is never steady.
+const GREAT: f64 = 1.5;
+const TRACKED: Duration = Duration::from_secs(3);
+const LASTING: Duration = Duration::from_secs(10);
+/// Flows settle down for so long.
+pub(super) const UNSETTLED: Duration = Duration::from_secs(10);
 /// An opportunistic move waits no longer for a pause.
 const IMPATIENCE: Duration = Duration::from_secs(3);
 
@@ -51,6 +58,16 @@ pub struct SlotTable {
     /// The same, as exact as it is known now; flows follow that.
     pub(super) wanted: Shares,
     pub(super) load: Option<Box<Load>>,
+    /// Until when every change of the targets is followed.
+    tracked_until: Instant,
+    /// Since when the targets are off what they should be.
+    off_since: Option<Instant>,
+    /// Until when flows settle down: some have begun, or targets have changed.
+    pub(super) unsettled_until: Instant,
+    /// When no path will have been full for a while.
+    pub(super) calm_from: Instant,
+    /// Since when a flow should move for load's sake.
+    pub(super) uneven_since: Option<Instant>,
     /// Since when slots are being moved towards changed targets.
     settling: Option<Instant>,
     last_step: Option<Instant>,
@@ -170,8 +187,8 @@ impl SlotTable {
     }
 
     /// New target shares. Slots of paths that are not among them move at once, and only those; others follow step by step
-    /// if some share changed by more than 5 % of the whole, or by more than a quarter of itself. Returns how many moved at
-    /// once; `None` if the targets stay as they are.
+    /// if some share changed by more than 5 % of the whole, or by more than a quarter of itself, and stays so or changed
+    /// much. Returns how many moved at once; `None` if the targets stay as they are.
     pub fn retarget(&mut self, shares: &Shares, now: Instant) -> Option<usize> {
         if shares.is_empty() {
             self.owners = None;
@@ -181,16 +198,40 @@ impl SlotTable {
             self.settling = None;
             return None;
         }
-        self.wanted.clone_from(shares);
         let same_paths = shares.keys().eq(self.targets.keys());
-        let has_shifted = shares.iter().any(|(path, share)| {
-            let old = self.targets.get(path).copied().unwrap_or(0.0);
-            let shift = (share - old).abs();
+        let shifts = || {
+            shares.iter().map(|(path, share)| {
+                let old = self.targets.get(path).copied().unwrap_or(0.0);
+                (*share, old, (share - old).abs())
+            })
+        };
+        let has_shifted = shifts().any(|(_, old, shift)| {
             shift > SHARE_TOLERANCE || shift > (RELATIVE_TOLERANCE * old).max(SMALL_SHARE)
         });
-        if same_paths && !has_shifted && self.owners.is_some() {
-            return None;
+        let is_great = !same_paths
+            || shifts().any(|(new, old, shift)| {
+                shift > SMALL_SHARE && new.max(old) >= GREAT * new.min(old)
+            });
+        if is_great && has_shifted || self.owners.is_none() {
+            self.tracked_until = now + TRACKED;
         }
+        let is_tracked = now < self.tracked_until;
+        if is_tracked || self.wanted.len() != shares.len() {
+            self.wanted.clone_from(shares);
+        }
+        if same_paths && self.owners.is_some() {
+            let off_since = *self.off_since.get_or_insert(now);
+            if !has_shifted {
+                self.off_since = None;
+                return None;
+            }
+            if !is_tracked && now < off_since + LASTING {
+                return None;
+            }
+        }
+        self.off_since = None;
+        self.wanted.clone_from(shares);
+        self.unsettled_until = self.unsettled_until.max(now + UNSETTLED);
         let gone_only = shares.keys().all(|path| self.targets.contains_key(path));
         let is_first = self.owners.is_none();
         self.targets.clone_from(shares);
@@ -266,7 +307,7 @@ impl SlotTable {
             load.advance(now);
         }
         if mobility.balance.places() {
-            let placed = self.place_young();
+            let placed = self.place_young(now);
             if placed > 0 {
                 self.last_step = Some(now);
                 return Some((placed, "new flows"));

@@ -3,12 +3,14 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
+mod bbr;
 mod tcp;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bbr::Bbr;
 use bond::plan::{Cursor, Pick, SLOTS};
 use bond::{
     Bond, BondEvent, DeliveryReport, EventKind, Output, PathId, PathInfo, PeerTraits, Plan,
@@ -47,6 +49,8 @@ pub struct Link {
     received: (u64, u64),
     /// Bytes that left, in all.
     pub bytes: u64,
+    /// Packets that found the queue full.
+    pub dropped: u64,
 }
 
 impl Link {
@@ -67,6 +71,7 @@ impl Link {
             sent: (0, 0),
             received: (0, 0),
             bytes: 0,
+            dropped: 0,
         }
     }
 }
@@ -93,6 +98,7 @@ enum Arrival {
 /// What sends.
 enum Sender {
     Tcp(Tcp),
+    Bbr(Bbr),
     /// Packets a fixed time apart.
     Paced {
         interval: Duration,
@@ -229,6 +235,14 @@ impl Network {
         }
     }
 
+    /// Bulk data of senders that keep to no rhythm but their own.
+    pub fn start_bbr(&mut self, count: usize) {
+        for _ in 0..count {
+            let offset = self.chance();
+            self.start(Sender::Bbr(Bbr::new(self.now, offset)));
+        }
+    }
+
     /// A connection that hardly sends, and a little later those that do, as iperf3 begins.
     pub fn start_iperf(&mut self, count: usize) {
         self.start_paced(1, 0.01);
@@ -286,7 +300,11 @@ impl Network {
         let link = self.links.get_mut(&id).expect("a link");
         link.sequence += 1;
         let room = link.rate / 8.0 * link.buffer.as_secs_f64();
-        if lost < link.loss || link.queued as f64 + bytes as f64 > room.max(3.0 * PACKET as f64) {
+        if link.queued as f64 + bytes as f64 > room.max(3.0 * PACKET as f64) {
+            link.dropped += 1;
+            return;
+        }
+        if lost < link.loss {
             return;
         }
         link.queued += bytes;
@@ -384,6 +402,7 @@ impl Network {
                     let flow = &mut self.flows[flow];
                     let is_new = match &mut flow.sender {
                         Sender::Tcp(tcp) => tcp.acknowledge(number, now),
+                        Sender::Bbr(bbr) => bbr.acknowledge(number, now),
                         Sender::Paced { .. } => true,
                     };
                     flow.arrived += if is_new { PACKET } else { 0 };
@@ -405,6 +424,7 @@ impl Network {
                 let now = self.now;
                 let number = match &mut self.flows[flow].sender {
                     Sender::Tcp(tcp) => tcp.next(now),
+                    Sender::Bbr(bbr) => bbr.next(now),
                     Sender::Paced { interval, next } if *next <= now => {
                         *next = *next + *interval;
                         Some(0)
