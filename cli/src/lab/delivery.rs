@@ -29,7 +29,7 @@ pub struct Delivery {
     pub reorder_extent: u64,
     /// The longest time after the disturbance without anything new.
     pub longest_gap: Duration,
-    /// From the disturbance until the last loss after it was sent.
+    /// From the first datagram sent after the disturbance that never came to the last.
     pub losses_lasted: Duration,
     /// The longest time after the disturbance in which the sender itself sent nothing: what the machine adds to the gap.
     pub longest_pause: Duration,
@@ -40,20 +40,22 @@ impl Delivery {
     pub fn of(sent: &[Duration], arrivals: &[Arrival], disturbed: Duration) -> Self {
         let arrived = distinct(arrivals);
         let lost = (0..).zip(sent).filter(|(n, _)| !arrived.contains(n));
-        let last_loss = lost.clone().map(|(_, at)| *at).max().unwrap_or_default();
+        let afterwards = lost.clone().map(|(_, at)| *at).filter(|at| *at > disturbed);
+        let first_loss = afterwards.clone().min().unwrap_or_default();
+        let last_loss = afterwards.clone().max().unwrap_or_default();
         let news = first_copies(arrivals);
         let (reordered, reorder_extent) = reordering(&news);
         let ended = sent.last().copied().unwrap_or_default();
         let came = news.iter().map(|arrival| arrival.at);
         Self {
             sent: sent.len() as u64,
-            lost_afterwards: lost.clone().filter(|(_, at)| **at > disturbed).count() as u64,
+            lost_afterwards: afterwards.count() as u64,
             lost: lost.count() as u64,
             duplicated: (arrivals.len() - news.len()) as u64,
             reordered,
             reorder_extent,
             longest_gap: longest_gap(came, disturbed, ended),
-            losses_lasted: last_loss.saturating_sub(disturbed),
+            losses_lasted: last_loss.saturating_sub(first_loss),
             longest_pause: longest_gap(sent.iter().copied(), disturbed, ended),
         }
     }
@@ -160,7 +162,7 @@ mod tests {
         let result = delivery(9, &[(0, 0), (1, 1), (7, 7), (8, 8)], 2);
         assert_eq!((result.lost, result.lost_afterwards), (5, 4));
         assert_eq!(result.longest_gap, MS * 6);
-        assert_eq!(result.losses_lasted, MS * 4);
+        assert_eq!(result.losses_lasted, MS * 3);
         assert_eq!((result.reordered, result.duplicated), (0, 0));
     }
 

@@ -58,8 +58,8 @@ impl Trial {
     }
 }
 
-/// How long a stream suffered: the longest gap beyond the usual one, or the time from the failure until the last loss after
-/// it was sent, if that is longer, as where only some of the packets take the failed link.
+/// How long a stream suffered: the longest gap beyond the usual one, or the time from the first datagram lost to the last, if
+/// that is longer, as where only some of the datagrams take the failed link.
 fn outage(delivery: &Delivery, interval: Duration) -> Duration {
     let gap = delivery.longest_gap.saturating_sub(interval);
     gap.max(delivery.losses_lasted)
