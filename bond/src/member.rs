@@ -33,8 +33,6 @@ const FULL_DWELL: Duration = Duration::from_millis(500);
 /// A limit must be exceeded this long, unless it is plain at once.
 const LOSS_DWELL: Duration = Duration::from_secs(1);
 const DWELL: Duration = Duration::from_secs(2);
-/// So long after a path came back reports still tell of what it lost while it was down.
-const REVIVED_FOR: Duration = Duration::from_millis(300);
 /// After this long without enough to judge by, an avoided path gets another chance.
 const AVOID_AT_MOST: Duration = Duration::from_secs(60);
 
@@ -64,6 +62,8 @@ pub(crate) struct Member {
     pub(crate) answers: AnswerTime,
     /// When the peer last reported that packets arrived.
     pub(crate) last_report: Option<Instant>,
+    /// When the latest packet left of those that reports have told the fate of.
+    reported_until: Instant,
     /// A path beside it failed then: it may carry nothing until something that left later is known to have arrived.
     pub(crate) suspected: Option<Instant>,
     /// Another path, not of the same link to the same address, works.
@@ -114,6 +114,7 @@ impl Member {
             suspicion: Suspicion::default(),
             answers: AnswerTime::default(),
             last_report: None,
+            reported_until: now,
             suspected: None,
             has_alternative: false,
             quality,
@@ -232,8 +233,11 @@ impl Member {
 
     /// The peer's report on what it received.
     pub(crate) fn handle_delivery(&mut self, report: &DeliveryReport, now: Instant) {
-        let was_down = self.life.phase != Phase::Up
-            || self.life.has_failed && now < self.life.since + REVIVED_FOR;
+        // What was lost while the path was down shows when packets arrive over it again, and that may be much later.
+        let was_down = self.life.phase != Phase::Up || self.reported_until < self.life.since;
+        if report.packets > 0 && !report.interval.is_zero() {
+            self.reported_until = self.reported_until.max(report.latest_sent);
+        }
         self.quality.add_delivery(
             report.bytes,
             (report.packets.into(), report.lost.into()),
