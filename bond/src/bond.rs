@@ -454,6 +454,25 @@ impl Bond {
         self.members.get(&path)?.quality.round_trip()
     }
 
+    /// The path works, and is asked often enough for that to be known.
+    pub fn keeps(&self, path: PathId) -> bool {
+        self.settings.monitor != MonitorStrategy::Passive
+            && self.members.get(&path).is_some_and(|member| {
+                member.life.phase == Phase::Up && member.rule.refused.is_none()
+            })
+    }
+
+    /// Of the paths that [`Bond::keeps`] keeps the one for packets that one path suffices for: it carries traffic and costs
+    /// nothing, if there is such a one.
+    pub fn greeted(&self) -> Option<PathId> {
+        let kept = self.members.iter().filter(|(path, _)| self.keeps(**path));
+        let best = kept.min_by_key(|(path, member)| {
+            let is_metered = member.rule.is_metered || member.told().is_metered;
+            (is_metered, member.standby.is_some(), **path)
+        });
+        best.map(|(path, _)| *path)
+    }
+
     /// The settings in force.
     pub fn settings(&self) -> &Arc<PolicySettings> {
         &self.settings

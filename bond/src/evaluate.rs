@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use protocol::Instant;
 
@@ -10,6 +9,7 @@ use crate::bond::{Bond, Output};
 use crate::config::{BalancePolicy, BasePolicy, LinkMode, RebalanceStrategy};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Phase;
+use crate::member::Member;
 use crate::path::PathId;
 use crate::plan::Plan;
 use crate::policy::placement::{Balance, Lane};
@@ -18,13 +18,9 @@ use crate::policy::{
     Fitness, View, active_backup, balance_aware, balance_rr, balance_xor, broadcast, none,
     overflows,
 };
+use crate::probe::Standby;
 use crate::quality::relative_quality;
 use crate::status::BondState;
-
-/// How rarely paths are asked that wait for others to fail.
-const STANDBY: Duration = Duration::from_secs(1);
-const STANDBY_SPARE: Duration = Duration::from_secs(10);
-const STANDBY_METERED: Duration = Duration::from_secs(60);
 
 impl Bond {
     /// Lets every path do what is due, and decides anew which of them carry what.
@@ -333,16 +329,40 @@ impl Bond {
     /// Paths outside the plan are asked rarely.
     fn set_standby(&mut self) {
         let used = self.used();
+        let place = |member: &Member| {
+            (
+                member.info.interface.clone(),
+                member.info.remote.ip().to_canonical(),
+            )
+        };
+        // One path stands for all ports of a link and an address: one in use, or the first that works.
+        let mut first: BTreeMap<_, (bool, PathId)> = BTreeMap::new();
+        let works = |member: &Member| {
+            member.life.phase == Phase::Up
+                && member.rule.refused.is_none()
+                && member.suspected.is_none()
+        };
+        for (id, member) in self.members.iter().filter(|(_, member)| works(member)) {
+            let rank = (!used.contains_key(id), *id);
+            let best = first.entry(place(member)).or_insert(rank);
+            *best = rank.min(*best);
+        }
         for (id, member) in &mut self.members {
+            let is_metered = member.rule.is_metered || member.told().is_metered;
+            let stands_in = first
+                .get(&place(member))
+                .is_some_and(|(_, first)| first != id);
             member.is_used = used.contains_key(id);
             member.standby = if member.is_used {
                 None
-            } else if member.rule.is_metered || member.told().is_metered {
-                Some(STANDBY_METERED)
+            } else if stands_in {
+                Some(Standby::Port)
+            } else if is_metered {
+                Some(Standby::Metered)
             } else if member.mode() == LinkMode::Spare {
-                Some(STANDBY_SPARE)
+                Some(Standby::Spare)
             } else {
-                Some(STANDBY)
+                Some(Standby::Ready)
             };
         }
     }

@@ -13,7 +13,7 @@ use crate::failover::{Life, Phase, Punishment};
 use crate::loss::ENOUGH_OUTCOMES;
 use crate::path::PathInfo;
 use crate::policy::{Fitness, View};
-use crate::probe::Prober;
+use crate::probe::{Prober, Standby};
 use crate::quality::{Quality, Rate};
 use crate::rule::Rule;
 use crate::suspicion::{AnswerTime, Suspicion};
@@ -21,7 +21,7 @@ use crate::suspicion::{AnswerTime, Suspicion};
 /// Answers to a stream of packets, TCP's to bulk data, are no more than this part of its bytes.
 const ANSWERS: f64 = 12.0;
 /// A peer repeats what it says of a link; it holds so long after the last time.
-const ATTRIBUTES_MEMORY: Duration = Duration::from_secs(150);
+const ATTRIBUTES_MEMORY: Duration = Duration::from_secs(1500);
 /// Loss above which a path is avoided, unless the operator names a limit.
 const SOFT_LOSS: f64 = 0.05;
 /// Loss above which a path is the last choice.
@@ -79,8 +79,8 @@ pub(crate) struct Member {
     pub(crate) last_sent: Option<Instant>,
     /// What it was at the last evaluation.
     pub(crate) fitness: Fitness,
-    /// The longest interval of probes while it waits for others to fail.
-    pub(crate) standby: Option<Duration>,
+    /// It waits for others to fail.
+    pub(crate) standby: Option<Standby>,
     /// It is part of the plan in force.
     pub(crate) is_used: bool,
     /// From the first unanswered question to the failure.

@@ -47,6 +47,9 @@ impl Bond {
             strategy: self.settings.monitor,
             is_stock: self.traits.is_stock,
             has_traffic: self.has_traffic(now),
+            idle_for: self
+                .last_traffic
+                .map_or(Duration::MAX, |last| now.duration_since(last)),
             is_busy: self.sent_packets.at(now) >= BUSY,
             excused_until: self.excused_until,
             heard,

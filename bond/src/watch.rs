@@ -10,7 +10,7 @@ use crate::event::EventKind;
 use crate::failover::{Cause, Phase, TRIAL};
 use crate::member::Member;
 use crate::path::PathId;
-use crate::probe::Watch;
+use crate::probe::{Standby, Watch};
 use crate::suspicion::{Reason, packets_to_miss};
 
 /// Packets that the peer does not report are missing if the first of them left this long ago, and nothing has come in there
@@ -27,6 +27,8 @@ pub(crate) struct Surroundings {
     pub(crate) strategy: MonitorStrategy,
     pub(crate) is_stock: bool,
     pub(crate) has_traffic: bool,
+    /// Since the bond last sent something.
+    pub(crate) idle_for: Duration,
     /// The bond sends enough for failures to be noticed at once.
     pub(crate) is_busy: bool,
     /// We were late ourselves: no judgement before then.
@@ -164,6 +166,7 @@ impl Member {
             reason: self.suspicion.reason(),
             has_alternative: self.has_alternative,
             has_traffic: around.has_traffic,
+            idle_for: around.idle_for,
             is_busy: around.is_busy && self.standby.is_none(),
             is_covered: self
                 .last_report
@@ -175,9 +178,15 @@ impl Member {
         }
     }
 
-    /// When both directions were last known to work.
+    /// When both directions were last known to work. Of a port that another one stands for, hearing the peer's questions is
+    /// enough: one of both ends asks.
     fn proven(&self) -> Option<Instant> {
-        self.life.last_proof.min(self.life.last_received)
+        let heard = self.life.last_received;
+        if self.standby == Some(Standby::Port) && self.life.phase == Phase::Up {
+            heard
+        } else {
+            self.life.last_proof.min(heard)
+        }
     }
 
     fn question_at(&self) -> Option<Instant> {

@@ -1,7 +1,7 @@
 //! UDP to TAP, step by step.
 
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
-use node::io::{LinkId, PathKey};
+use node::io::{LinkId, PathKey, is_nontrivial};
 use node::rules::Action;
 use node::snapshot::{PeerEntry, Snapshot};
 use protocol::packet::{
@@ -186,14 +186,16 @@ fn packet<T: Tap, U: Udp>(
             return;
         }
     };
-    if let (Some(origin), Some(inner)) = (peer.counted, inner)
-        && let Some((lane, number)) = origin.read(inner)
-    {
-        core.lanes.received(source, lane, number, length, now);
-    }
     let Some(view) = PacketView::new(bytes) else {
         return;
     };
+    if let (Some(origin), Some(inner)) = (peer.counted, inner)
+        && let Some((lane, number)) = origin.read(inner)
+    {
+        let is_traffic = view.verb().is_some_and(is_nontrivial);
+        let packet = (length, is_traffic);
+        core.lanes.received(source, lane, number, packet, now);
+    }
     // 5. Note what was heard.
     peer.activity.received.set(now);
     let direct = view.hops() == 0;

@@ -39,7 +39,7 @@ impl LaneNotes {
         peer: Address,
         lane: Lane,
         number: u64,
-        length: usize,
+        (length, is_traffic): (usize, bool),
         now: Instant,
     ) {
         let fresh = LaneArrivals {
@@ -49,6 +49,7 @@ impl LaneNotes {
             bytes: length as u64,
             highest: number,
             at: now,
+            has_traffic: is_traffic,
         };
         if self.places.is_empty() {
             self.places = vec![fresh; PLACES].into_boxed_slice();
@@ -63,6 +64,7 @@ impl LaneNotes {
         } else if sums.peer == peer && sums.lane == lane {
             sums.packets += 1;
             sums.bytes += length as u64;
+            sums.has_traffic |= is_traffic;
             if Lane::extended(number, sums.highest) > sums.highest {
                 sums.highest = number;
                 sums.at = now;
@@ -155,7 +157,7 @@ mod tests {
         };
         for number in 0..400 {
             let (peer, lane) = lanes(number / 2);
-            notes.received(peer, lane, number, 100, at(number / 100));
+            notes.received(peer, lane, number, (100, true), at(number / 100));
         }
         assert!(!notes.is_due(at(19)) && notes.is_due(at(20)));
         assert_eq!(notes.patience(at(15)), Some(Duration::from_millis(5)));
@@ -197,7 +199,7 @@ mod tests {
         let mut notes = LaneNotes::default();
         for index in 0..100_000_u64 {
             let lane = Lane { path: 0, worker: 0 };
-            notes.received(Address::from_u64(1 + index), lane, 0, 1, at(0));
+            notes.received(Address::from_u64(1 + index), lane, 0, (1, true), at(0));
             notes.sent(Address::from_u64(1 + index), at(0));
         }
         let (arrivals, sent) = notes.take();
@@ -210,8 +212,16 @@ mod tests {
         let mut notes = LaneNotes::default();
         let lane = Lane { path: 0, worker: 0 };
         for number in [(1 << 38) - 1, 0, 2, 1] {
-            notes.received(Address::from_u64(1), lane, number, 1, at(number % 7));
+            let is_traffic = number == 2;
+            notes.received(
+                Address::from_u64(1),
+                lane,
+                number,
+                (1, is_traffic),
+                at(number % 7),
+            );
         }
-        assert_eq!(notes.take().0[0].highest, 2);
+        let arrived = notes.take().0[0];
+        assert_eq!((arrived.highest, arrived.has_traffic), (2, true));
     }
 }

@@ -14,6 +14,7 @@ use protocol::{
     WallClock,
 };
 
+pub use crate::peer::is_nontrivial;
 use crate::snapshot::Snapshot;
 
 /// A local socket address that datagrams leave from and arrive at. Ids are never reused while a process lives.
@@ -147,6 +148,8 @@ pub struct LaneArrivals {
     pub highest: u64,
     /// When that one arrived.
     pub at: Instant,
+    /// There was traffic among them, not only what bonds say to each other: see [`is_nontrivial`].
+    pub has_traffic: bool,
 }
 
 /// Wishes of the operator, news from the OS, answers of the embedded controller.

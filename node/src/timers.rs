@@ -37,6 +37,8 @@ pub(crate) const PEER_ALIVE: Duration = ms(500_000);
 pub(crate) const TRUST: Duration = ms(600_000);
 /// Full HELLO to each peer that is kept alive.
 pub(crate) const FULL_HELLO: Duration = ms(60_000);
+/// The same to a peer with which we have a bond, over one path: the bond asks its paths itself.
+pub(crate) const FULL_HELLO_BONDED: Duration = ms(300_000);
 /// Unit of patience with upstreams and anchors (8.6).
 pub(crate) const CONTACT_UNIT: Duration = ms(14_000);
 /// Confirming HELLO per path (8.3).
@@ -77,7 +79,7 @@ pub(crate) const BOND_GRANULARITY: Duration = ms(1);
 /// What was told of a link is told again after this, in case the first packet was lost,
 pub(crate) const ATTRIBUTES_AGAIN: Duration = ms(1000);
 /// and then so often: less than half of the time after which a bond forgets it.
-pub(crate) const ATTRIBUTES: Duration = ms(60_000);
+pub(crate) const ATTRIBUTES: Duration = ms(600_000);
 /// Accepted QOS_MEASUREMENT per path. 1.14.1 sends one as soon as it has 140 records, looking each 60 ms.
 pub(crate) const QOS_GATE: Duration = ms(10);
 /// How long an accepted QOS_MEASUREMENT waits: workers tell of what they sent up to 100 ms late, and what the peer reports

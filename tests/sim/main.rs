@@ -1,6 +1,7 @@
 //! Simulated networks on virtual time. Every run prints its seed; `HAWSER_SIM_SEED=<seed>` repeats it exactly.
 
 mod adversity;
+mod costs;
 mod findings;
 mod flows;
 mod losses;

@@ -412,6 +412,11 @@ impl Multipath {
         traffic.lengths.get(&ECHO_LENGTH).copied().unwrap_or(0)
     }
 
+    /// Datagrams that a member sent over a link since the last reset, by length.
+    pub(crate) fn lengths(&mut self, from: usize, link: u8) -> BTreeMap<usize, u64> {
+        self.wire(from, A + B - from, link).traffic.lengths.clone()
+    }
+
     /// What bonds of a member told.
     pub(crate) fn events(&self, of: usize) -> Vec<&EventKind> {
         let events = self.world.net.nodes[of].events.iter();

@@ -301,6 +301,7 @@ fn packets_of_peers_of_our_kind_are_numbered_and_counted_by_lane() {
         bytes,
         highest: 49,
         at: NOW,
+        has_traffic: true,
     };
     assert_eq!(
         b.take_handovers(),

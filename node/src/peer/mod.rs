@@ -271,7 +271,7 @@ impl Peer {
 }
 
 /// Verbs whose packets keep a peer active (8.1).
-pub(crate) const fn is_nontrivial(verb: Verb) -> bool {
+pub const fn is_nontrivial(verb: Verb) -> bool {
     matches!(
         verb,
         Verb::Frame

@@ -154,19 +154,30 @@ impl Transport {
         {
             peer.latencies.observe(latency);
         }
-        let full = due(peer.last_full_hello, now, timers::FULL_HELLO);
+        let kept = self.bonds.kept_of(address);
+        let interval = if kept.paths.is_empty() {
+            timers::FULL_HELLO
+        } else {
+            timers::FULL_HELLO_BONDED
+        };
+        let full = due(peer.last_full_hello, now, interval);
         if full {
             peer.last_full_hello = Some(now);
         }
         let highest = peer.paths.iter().map(|p| p.priority).max().unwrap_or(1);
-        self.retain_paths(address, |p| !p.is_expired(now) && p.priority >= highest);
+        self.retain_paths(address, |p| {
+            (!p.is_expired(now) || kept.paths.contains(&p.key)) && p.priority >= highest
+        });
         let keys: Vec<PathKey> = self
             .peers
             .get(&address)
             .map(|p| p.paths.iter().map(|p| p.key).collect())
             .unwrap_or_default();
+        let only = kept.greeted.filter(|path| keys.contains(path));
         for path in keys {
-            let quiet = self.paths.get(path).is_none_or(|p| p.needs_heartbeat(now));
+            let full = full && only.is_none_or(|only| only == path);
+            let quiet = !kept.paths.contains(&path)
+                && self.paths.get(path).is_none_or(|p| p.needs_heartbeat(now));
             if full || quiet {
                 self.contact(now, address, path.remote, Some(path.link), full);
                 if let Some(record) = self.paths.get(path) {

@@ -183,7 +183,7 @@ impl Transport {
             path: key,
             last_send: record.and_then(|r| r.activity.sent.get()),
             last_receive: record.and_then(|r| r.activity.received.get()),
-            alive: record.is_some_and(|r| r.is_alive(now)),
+            alive: record.is_some_and(|r| r.is_alive(now)) || self.bonds.keeps(peer, key),
             preferred,
             trusted_path_id: self.settings.trusted_path(key.remote.ip()).unwrap_or(0),
             mtu: self.path_mtu(peer, key),

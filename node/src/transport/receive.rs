@@ -155,7 +155,7 @@ impl Transport {
         incoming.opened = true;
         self.note_heard(now, incoming.path);
         if let Some(inner) = inner {
-            self.note_numbered(now, source, inner, incoming.packet.len());
+            self.note_numbered(now, source, inner, &incoming.packet);
         }
         if !self.is_first_copy(now, source, incoming.path, id) {
             return None;

@@ -189,7 +189,8 @@ impl Arrivals {
                 repeat_at: arrived.at,
             })
             .hear(arrived.packets, arrived.at);
-        self.has_news = true;
+        // Reports of what bonds say to each other would go on for ever: they are such themselves.
+        self.has_news |= arrived.has_traffic;
     }
 
     /// Our own bond missed something: tell as soon as may be.
@@ -286,6 +287,7 @@ mod tests {
             bytes: 100,
             highest: number,
             at: at(millis),
+            has_traffic: true,
         }
     }
 
@@ -315,6 +317,25 @@ mod tests {
         assert_eq!(reports(&mut arrivals, 1400, 2900, None), [1420]);
         assert_eq!(reports(&mut arrivals, 2900, 9000, Some(10)), [2900]);
         assert!(!arrivals.is_over(at(3000)) && arrivals.is_over(at(60_000)));
+    }
+
+    #[test]
+    fn probes_and_reports_are_no_news() {
+        let mut arrivals = asked();
+        reports(&mut arrivals, 0, 10, None);
+        for number in 0..20 {
+            let probe = LaneArrivals {
+                has_traffic: false,
+                ..one(number, 100 * number)
+            };
+            arrivals.note(&probe);
+            let told = reports(&mut arrivals, 100 * number, 100 * (number + 1), None);
+            assert_eq!(told, [0; 0]);
+        }
+        // They are counted all the same.
+        arrivals.note(&one(20, 2000));
+        let (report, _) = arrivals.poll(at(2000)).unwrap();
+        assert_eq!(report.lanes[0].packets, 21);
     }
 
     #[test]

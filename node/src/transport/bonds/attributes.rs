@@ -40,6 +40,13 @@ impl Announcement {
         }
     }
 
+    /// The peer began anew: what it was told it may not know any more.
+    pub(super) fn repeat(&mut self) {
+        if self.attributes != LinkAttributes::default() {
+            (self.due, self.count) = (Some(Instant::ZERO), 0);
+        }
+    }
+
     /// What is to be told now: twice, since packets get lost, and from time to time as long as it is of note.
     fn poll(&mut self, now: Instant) -> Option<LinkAttributes> {
         if self.due? > now {
@@ -122,11 +129,14 @@ mod tests {
         };
         let mut announcement = Announcement::default();
         let mut told = Vec::new();
-        for second in 0..400 {
+        for second in 0..1600 {
             let now = Instant::from_millis(1000 * second);
+            if second == 700 {
+                announcement.repeat();
+            }
             announcement.update(match second {
                 0..10 => LinkAttributes::default(),
-                10..200 => spare,
+                10..1400 => spare,
                 _ => LinkAttributes::default(),
             });
             if let Some(attributes) = announcement.poll(now) {
@@ -136,11 +146,12 @@ mod tests {
         let expected = [
             (10, true),
             (11, true),
-            (71, true),
-            (131, true),
-            (191, true),
-            (200, false),
-            (201, false),
+            (611, true),
+            (700, true),
+            (701, true),
+            (1301, true),
+            (1400, false),
+            (1401, false),
         ];
         assert_eq!(told, expected);
     }

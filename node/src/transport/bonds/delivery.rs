@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bond::{BasePolicy, Pick, Plan};
-use protocol::packet::LaneOrigin;
+use protocol::packet::{LaneOrigin, PacketView};
 use protocol::verb::{ArrivalReport, Features, PathAttributes, ReportRequest, UserMessage, Verb};
 use protocol::{Address, Instant, PacketId, Suite};
 
@@ -16,7 +16,7 @@ use crate::io::{LaneArrivals, LinkId, PathKey};
 use crate::limits::{
     DUPLICATE_WINDOW, MAX_MEASURED_PEERS, MAX_REPORT_PATHS, SHORT_DUPLICATE_WINDOW,
 };
-use crate::peer::Numbering;
+use crate::peer::{Numbering, is_nontrivial};
 use crate::snapshot::DuplicateFilter;
 
 /// What both sides must be able to.
@@ -79,6 +79,9 @@ impl Transport {
             Some(arrivals) if arrivals.is_of(request) => arrivals.renew(request, now),
             arrivals => {
                 *arrivals = Some(Arrivals::new(request, origin, now));
+                for path in bonded.paths.values_mut() {
+                    path.announcement.repeat();
+                }
                 shown = true;
             }
         }
@@ -130,11 +133,12 @@ impl Transport {
         now: Instant,
         peer: Address,
         inner: PacketId,
-        length: usize,
+        packet: &[u8],
     ) {
         let Some(bonded) = self.bonds.peers.get_mut(&peer) else {
             return;
         };
+        let verb = PacketView::new(packet).and_then(PacketView::verb);
         if let Some(counted) = &mut bonded.arrivals
             && let Some((lane, highest)) = counted.origin.read(inner)
         {
@@ -142,9 +146,10 @@ impl Transport {
                 peer,
                 lane,
                 packets: 1,
-                bytes: length as u64,
+                bytes: packet.len() as u64,
                 highest,
                 at: now,
+                has_traffic: verb.is_some_and(is_nontrivial),
             });
             self.bonds.touched.insert(peer);
         }

@@ -6,6 +6,7 @@ mod attributes;
 mod bonded;
 mod delivery;
 mod departures;
+mod keep;
 mod mtu;
 mod route;
 mod run;
