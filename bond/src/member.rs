@@ -7,7 +7,7 @@ use protocol::Instant;
 
 use crate::attributes::LinkAttributes;
 use crate::bond::DeliveryReport;
-use crate::config::{BasePolicy, LinkMode, PolicySettings, Speed};
+use crate::config::{BasePolicy, LinkMode, MonitorStrategy, PolicySettings, Speed};
 use crate::event::EventKind;
 use crate::failover::{Life, Phase, Punishment};
 use crate::loss::ENOUGH_OUTCOMES;
@@ -295,14 +295,18 @@ impl Member {
             (None, None) => self.exceeds_since = None,
             (_, Some(avoided)) => {
                 let can_tell = outcomes >= ENOUGH_OUTCOMES / 2;
-                if self.excess(settings, 0.8, now).is_some() || !can_tell {
+                let exceeds = self.excess(settings, 0.8, now).is_some();
+                if exceeds || !can_tell {
                     self.within_since = None;
                 } else {
                     self.within_since.get_or_insert(now);
                 }
                 let wait = DWELL.max(self.rule.up_delay);
+                // A path that carries nothing loses nothing, but what is asked tells its latency all the same.
+                let is_asked = settings.monitor != MonitorStrategy::Passive;
+                let is_unknown = !can_tell && !(exceeds && is_asked);
                 if self.within_since.is_some_and(|since| since + wait <= now)
-                    || !can_tell && avoided + AVOID_AT_MOST <= now
+                    || is_unknown && avoided + AVOID_AT_MOST <= now
                 {
                     self.forget_excess();
                     events.push(EventKind::QualityOk { path: self.label() });

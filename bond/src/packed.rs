@@ -29,15 +29,26 @@ mod tests {
 
     #[test]
     fn little_is_lost() {
-        for (fraction, most) in [(8, 1.0 / 256.0), (11, 1.0 / 2048.0)] {
+        for (fraction, step) in [(8, 1.0 / 256.0), (11, 1.0 / 2048.0)] {
             for exponent in 0..31 {
                 for value in [1.1f32, 1.5, 1.999] {
-                    let steps = 1 << (23 - fraction);
-                    for dither in [0, steps / 2, steps - 1] {
-                        let value = value * 2f32.powi(exponent);
-                        let loss = unpack(pack(value, fraction, dither), fraction) / value - 1.0;
-                        assert!(loss.abs() <= most, "{value}: {loss}");
+                    let value = value * 2f32.powi(exponent);
+                    let loss = |dither| {
+                        let packed = unpack(pack(value, fraction, dither), fraction);
+                        f64::from(packed) / f64::from(value) - 1.0
+                    };
+                    let dithers = 1 << (23 - fraction);
+                    let nearest = loss(dithers / 2);
+                    assert!(nearest.abs() <= step / 2.0, "{value}: {nearest}");
+                    let losses = (0..dithers).step_by(16).map(|dither| loss(dither + 8));
+                    let (mut sum, mut count) = (0.0, 0);
+                    for loss in losses {
+                        assert!(loss.abs() < step, "{value}: {loss}");
+                        (sum, count) = (sum + loss, count + 1);
                     }
+                    // None at all on the whole.
+                    let mean = sum / f64::from(count);
+                    assert!(mean.abs() < step / 100.0, "{value}: {mean}");
                 }
             }
             assert_eq!(pack(0.0, fraction, 0), 0);

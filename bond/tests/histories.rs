@@ -137,8 +137,10 @@ fn any_settings() -> impl Strategy<Value = PolicySettings> {
             RebalanceStrategy::Aggressive,
         ]),
     );
+    // Of all limits many that the wires' 10 ms exceed, or nearly.
+    let latency = prop_oneof![0.1f64..20.0, 0.1f64..1000.0];
     let limits = (
-        option::weighted(0.2, 0.1f64..1000.0),
+        option::weighted(0.2, latency),
         option::weighted(0.2, 0.1f64..1000.0),
         option::weighted(0.2, 0.001f64..=1.0),
         option::weighted(0.2, 0.001f64..=1.0),
@@ -357,13 +359,18 @@ proptest! {
         if settings.monitor == MonitorStrategy::Passive {
             settings.monitor = MonitorStrategy::Active;
         }
-        let delays = settings.links.iter().filter_map(|link| link.up_delay);
-        let delay = delays.fold(settings.up_delay, Duration::max);
+        // A path is taken, and one that exceeds a limit is left, so much later.
+        let longest = |own: Duration, delay: fn(&LinkSettings) -> Option<Duration>| {
+            settings.links.iter().filter_map(delay).fold(own, Duration::max)
+        };
+        let up_delay = longest(settings.up_delay, |link| link.up_delay);
+        let down_delay = longest(settings.down_delay, |link| link.down_delay);
         let mut world = World::new(settings, PATHS, stock);
         world.reports = !stock;
-        world.run(delay + Duration::from_secs(30));
+        world.run(up_delay + down_delay + Duration::from_secs(30));
         let settled = world.plans.len();
-        world.run(Duration::from_secs(20));
+        // Longer than an avoided path waits for another chance.
+        world.run(Duration::from_secs(70));
         check_plan(&world);
         let text = || format!("{:#?}\n{}", world.bond.settings(), world.text());
         prop_assert_eq!(world.plans.len(), settled, "{}", text());
