@@ -348,10 +348,15 @@ impl Bond {
 
     /// A peer of our kind reports what it received.
     pub fn handle_delivery_report(&mut self, path: PathId, report: &DeliveryReport, now: Instant) {
+        let phase = |bond: &Self| bond.members.get(&path).map(|member| member.life.phase);
+        let before = phase(self);
         self.with(path, now, |member| {
             member.handle_delivery(report, now);
             member.handle_report(report, now)
         });
+        if before == Some(Phase::Up) && phase(self) == Some(Phase::Down) {
+            self.suspect_siblings(path, now);
+        }
     }
 
     /// What to tell the peer about a path; `None`: there is no such path.

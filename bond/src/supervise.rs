@@ -114,7 +114,7 @@ impl Bond {
     }
 
     /// What is true of a link's failed path is probably true of the others.
-    fn suspect_siblings(&mut self, failed: PathId, now: Instant) {
+    pub(crate) fn suspect_siblings(&mut self, failed: PathId, now: Instant) {
         let Some(link) = self.members.get(&failed).map(|m| m.info.interface.clone()) else {
             return;
         };

@@ -151,7 +151,8 @@ impl Net {
         WallClock::new(START, START_WALL).at(self.now)
     }
 
-    /// Starts a node that is bound to `addresses`, on interfaces `sim0`, `sim1` and so on. Returns its index.
+    /// Starts a node that is bound to `addresses`, on interfaces `sim0`, `sim1` and so on, one for each IP address. Returns its
+    /// index.
     pub fn add(
         &mut self,
         identity: SecretIdentity,
@@ -207,20 +208,23 @@ impl Net {
     }
 
     fn links(&mut self, addresses: &[SocketAddr]) -> Vec<Link> {
-        addresses
-            .iter()
-            .enumerate()
-            .map(|(index, local)| {
-                let id = LinkId(self.next_link);
-                self.next_link += 1;
-                Link {
-                    id,
-                    local: *local,
-                    interface: format!("sim{index}"),
-                    hardware_address: None,
-                }
-            })
-            .collect()
+        let mut interfaces: Vec<IpAddr> = Vec::new();
+        let mut links = Vec::new();
+        for local in addresses {
+            let known = interfaces.iter().position(|ip| *ip == local.ip());
+            let interface = known.unwrap_or(interfaces.len());
+            if known.is_none() {
+                interfaces.push(local.ip());
+            }
+            links.push(Link {
+                id: LinkId(self.next_link),
+                local: *local,
+                interface: format!("sim{interface}"),
+                hardware_address: None,
+            });
+            self.next_link += 1;
+        }
+        links
     }
 
     /// Datagrams between these two addresses vanish, both ways.

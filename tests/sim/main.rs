@@ -6,6 +6,7 @@ mod findings;
 mod flows;
 mod losses;
 mod multipath;
+mod outages;
 mod settings;
 mod world;
 

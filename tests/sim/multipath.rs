@@ -59,6 +59,8 @@ pub(crate) struct Load {
 pub(crate) struct Multipath {
     pub(crate) world: Members,
     links: u8,
+    /// Of each member on each link.
+    ports: usize,
     loads: Vec<Load>,
     /// What arrived, by receiving node.
     pub(crate) received: BTreeMap<usize, Receiver>,
@@ -73,12 +75,16 @@ pub(crate) fn ip(node: usize, link: u8) -> IpAddr {
     IpAddr::from([10, 100 + link, u8::try_from(node).expect("few nodes"), 1])
 }
 
-fn endpoints(node: usize, links: u8) -> Vec<SocketAddr> {
+/// Ports of a link: the first, and the second port of a node in its default settings.
+const PORTS: [u16; 2] = [9993, 20_001];
+
+fn endpoints(node: usize, links: u8, ports: usize) -> Vec<SocketAddr> {
     if node != A && node != B {
         return vec![underlay(node)];
     }
     (1..=links)
-        .map(|link| SocketAddr::new(ip(node, link), 9993))
+        .flat_map(|link| PORTS.map(|port| SocketAddr::new(ip(node, link), port)))
+        .filter(|endpoint| PORTS[..ports].contains(&endpoint.port()))
         .collect()
 }
 
@@ -107,8 +113,18 @@ impl Multipath {
 
     /// The same; the second member is of this kind.
     pub(crate) fn of_kind(kind: Kind, seed: u64, links: u8, settings: [Value; 2]) -> Self {
+        Self::with_ports(kind, seed, (links, 1), settings)
+    }
+
+    /// The same; each member has so many ports on each of so many links.
+    pub(crate) fn with_ports(
+        kind: Kind,
+        seed: u64,
+        (links, ports): (u8, usize),
+        settings: [Value; 2],
+    ) -> Self {
         let mut world = Members::at(seed, 2, Conditions::default(), |node| {
-            endpoints(node, links)
+            endpoints(node, links, ports)
         });
         for (a, b) in (1..=links).flat_map(|a| (1..=links).map(move |b| (a, b))) {
             if a != b {
@@ -133,6 +149,7 @@ impl Multipath {
         let mut this = Self {
             world,
             links,
+            ports,
             loads: Vec::new(),
             received: BTreeMap::from([(A, Receiver::default()), (B, Receiver::default())]),
             slot_bytes: BTreeMap::new(),
@@ -153,7 +170,7 @@ impl Multipath {
     fn introduce(&mut self) {
         for (node, peer) in [(A, B), (B, A)] {
             let identity = self.world.net.nodes[peer].identity.public().clone();
-            let endpoints = endpoints(peer, self.links);
+            let endpoints = endpoints(peer, self.links, self.ports);
             let peer = Command::LoadPeer {
                 identity,
                 endpoints,
@@ -350,7 +367,7 @@ impl Multipath {
     fn number_of(&self, node: usize, link: LinkId) -> Option<u8> {
         let links = &self.world.net.nodes[node].links;
         let position = links.iter().position(|l| l.id == link)?;
-        u8::try_from(position + 1).ok()
+        u8::try_from(position / self.ports + 1).ok()
     }
 
     /// The link of each turn or slot of a member's plan.

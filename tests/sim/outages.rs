@@ -1,0 +1,66 @@
+//! How long a stream suffers when a link between two nodes in their default settings, with two ports each, becomes a black hole.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::flows::linux_flows;
+use crate::multipath::{A, B, Kind, Multipath, ms, policy, seconds};
+
+/// Links between the two.
+const LINKS: u8 = 3;
+
+/// Outages of a stream of 100 packets per second and direction, sorted.
+fn outages(kind: Kind, base: &str, seed: u64, trials: u32) -> Vec<Duration> {
+    let both = || policy(base, json!({}));
+    let mut net = Multipath::with_ports(kind, seed, (LINKS, 2), [both(), both()]);
+    for (from, to) in [(A, B), (B, A)] {
+        for link in 1..=LINKS {
+            net.wire(from, to, link).conditions.delay = Duration::from_micros(200);
+        }
+    }
+    net.settle(A);
+    net.settle(B);
+    net.load(A, &linux_flows(1), ms(10));
+    net.load(B, &linux_flows(1), ms(10));
+    net.run(seconds(5));
+    let mut outages = Vec::new();
+    for trial in 0..trials {
+        // At any phase of the reports.
+        net.run(ms(700 + 13 * u64::from(trial)));
+        net.reset();
+        net.run(ms(30));
+        let carried = net.packets(A);
+        let link = (1..=LINKS).max_by_key(|link| carried[usize::from(*link) - 1]);
+        let link = link.expect("some link");
+        net.cut(link);
+        net.run(seconds(2));
+        let gaps = [A, B].map(|node| net.received[&node].gap());
+        outages.push(gaps[0].max(gaps[1]));
+        net.mend(link);
+        net.settle(A);
+        net.settle(B);
+        // Until nothing is held against the link.
+        net.run(seconds(60));
+        net.forget_old();
+    }
+    outages.sort();
+    outages
+}
+
+#[test]
+fn a_black_hole_is_left_in_a_tenth_of_a_second() {
+    for base in [
+        "active-backup",
+        "balance-rr",
+        "balance-xor",
+        "balance-aware",
+    ] {
+        let outages = outages(Kind::Ours, base, 81, 12);
+        let (median, worst) = (outages[outages.len() / 2], outages[outages.len() - 1]);
+        assert!(
+            median <= ms(100) && worst <= ms(150),
+            "{base}: {median:?}, {worst:?}: {outages:?}"
+        );
+    }
+}
