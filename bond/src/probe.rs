@@ -186,7 +186,7 @@ impl Watch {
             least.max(match waits {
                 Some(standby) if !self.has_traffic => standby.idle(),
                 Some(_) => Duration::ZERO,
-                None => (self.idle_for * 2 / 3).min(IDLE_INTERVAL),
+                None => self.idle_for.min(IDLE_INTERVAL * 3 / 2) * 2 / 3,
             })
         })
     }
@@ -507,6 +507,16 @@ mod tests {
         };
         let count = probes(&covered, 0, 100);
         assert!((500..=750).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn a_bond_that_never_sent_anything_is_asked_as_rarely_as_can_be() {
+        let never = Watch {
+            has_traffic: false,
+            idle_for: Duration::MAX,
+            ..watch()
+        };
+        assert_eq!(never.interval(Duration::ZERO), Some(IDLE_INTERVAL));
     }
 
     #[test]
