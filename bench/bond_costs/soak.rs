@@ -26,7 +26,8 @@ const FRAME: [u8; 333] = [0; 333];
 /// What tables that fill and empty may add by chance where the hour is cut; less than one entry for each flap of the day.
 const CHANCE: usize = 4096;
 
-struct Soak {
+/// Two nodes with three links each, and a root.
+pub(crate) struct Soak {
     net: Net,
     reloads: usize,
 }
@@ -53,7 +54,8 @@ fn bonding(base: BasePolicy) -> Command {
 }
 
 impl Soak {
-    fn new() -> Self {
+    /// Without a policy there are no bonds.
+    pub(crate) fn new(policy: Option<BasePolicy>) -> Self {
         let root = identity(1);
         let at_root = SocketAddr::from(([10, 9, 9, 9], 9993));
         let planet = World::of_root(WorldKind::Planet, 77, 1, &root, vec![at_root]);
@@ -67,7 +69,9 @@ impl Soak {
             }
         }
         for (node, peer) in [(A, B), (B, A)] {
-            net.command(node, bonding(BasePolicy::BalanceAware));
+            if let Some(base) = policy {
+                net.command(node, bonding(base));
+            }
             net.run_for(Duration::from_secs(1));
             let identity = net.nodes[peer].identity.public().clone();
             let endpoints = endpoints(peer);
@@ -83,7 +87,7 @@ impl Soak {
     }
 
     /// Lets time pass, with frames both ways or in silence. What the world keeps for tests to look at is dropped.
-    fn pass(&mut self, duration: Duration, with_traffic: bool) {
+    pub(crate) fn pass(&mut self, duration: Duration, with_traffic: bool) {
         let net = &mut self.net;
         let addresses = [A, B].map(|node| net.nodes[node].address());
         let end = net.now() + duration;
@@ -171,7 +175,7 @@ impl Soak {
 pub(crate) fn measure() -> Measurement {
     let fuzz = settings::fuzz();
     let soaked = std::panic::catch_unwind(|| {
-        let mut soak = Soak::new();
+        let mut soak = Soak::new(Some(BasePolicy::BalanceAware));
         let hours: Vec<usize> = (0..HOURS).map(|_| soak.hour()).collect();
         (hours, soak.is_whole(), soak.reloads)
     });

@@ -329,6 +329,13 @@ impl Bond {
         });
     }
 
+    /// The path that a probe left on, while an answer to it counts.
+    pub fn probed_path(&self, token: u64) -> Option<PathId> {
+        let mut members = self.members.iter();
+        let (id, _) = members.find(|(_, member)| member.prober.awaits(token))?;
+        Some(*id)
+    }
+
     /// A QOS_MEASUREMENT of the peer arrived.
     pub fn handle_qos_report(&mut self, path: PathId, samples: &QosSamples, now: Instant) {
         self.with(path, now, |member| {

@@ -296,6 +296,11 @@ impl Prober {
         self.unreplied.get_or_insert(now);
     }
 
+    /// This probe may still be answered.
+    pub fn awaits(&self, token: u64) -> bool {
+        self.outstanding.iter().any(|(known, _)| *known == token)
+    }
+
     /// An answer arrived: when the probe had left. `None` if there was no such probe.
     pub fn handle_reply(&mut self, token: u64) -> Option<Instant> {
         let index = self

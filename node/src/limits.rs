@@ -52,11 +52,9 @@ pub const MAX_LOST_ENDPOINTS: usize = 16;
 pub const MAX_MTU_ORDERS: usize = 256;
 /// Shortest UDP payload limit of a path: below it fragments would be more header than packet.
 pub const MIN_PATH_MTU: u16 = 128;
-/// Probes of one bond that may still be answered; 64 paths with 8 each.
-pub const MAX_PROBES: usize = 512;
 /// Sampled packets of one peer among which repeats are looked for.
 pub const MAX_REMEMBERED_SAMPLES: usize = 512;
-/// Packets of one peer among which repeats are dropped: 64 KB, only for peers that repeat.
+/// Packets of one peer among which repeats are dropped: 32 KB, only for peers that repeat.
 pub const DUPLICATE_WINDOW: usize = 8_192;
 /// Workers whose packets are numbered on each path: the numbers 0 to 61 (62 is left, 63 is the control plane).
 pub const MAX_NUMBERED_WORKERS: usize = 62;
@@ -67,5 +65,5 @@ pub const MAX_LANE_MARKS: usize = 16;
 /// Paths over which one report is sent, so that one dead direction does not hide it.
 pub const MAX_REPORT_PATHS: usize = 4;
 /// Packets of one peer of our kind among which repeats are dropped while nobody broadcasts: those that a bond sends twice
-/// are few, and arrive soon after each other.
+/// are few, and arrive soon after each other. 2 KB.
 pub const SHORT_DUPLICATE_WINDOW: usize = 512;

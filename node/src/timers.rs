@@ -105,6 +105,8 @@ pub(crate) const REPORT_REQUEST: Duration = ms(1_000);
 pub(crate) const REPORTED_TRAFFIC: Duration = ms(2_000);
 /// How long what arrived is remembered after the last request.
 pub(crate) const REPORT_MEMORY: Duration = ms(30_000);
+/// How long after a broadcast all packets are expected to come several times.
+pub(crate) const BROADCAST_MEMORY: Duration = ms(10_000);
 /// Lanes on which nothing arrived for so long are left out of reports: the sender knows their numbers.
 pub(crate) const SILENT_LANE: Duration = ms(2_000);
 /// What is assumed of a path whose round trip was not measured.

@@ -12,7 +12,7 @@ use super::arrivals::Arrivals;
 use super::attributes::Announcement;
 use super::departures::Departures;
 use crate::io::PathKey;
-use crate::limits::{MAX_LOST_ENDPOINTS, MAX_PROBES, MAX_REMEMBERED_SAMPLES};
+use crate::limits::{MAX_LOST_ENDPOINTS, MAX_REMEMBERED_SAMPLES};
 use crate::snapshot::{DuplicateFilter, PathActivity};
 use crate::timers;
 
@@ -23,13 +23,11 @@ pub(super) struct Bonded {
     pub(super) bond: Option<Bond>,
     /// The policy as configured; an operator's order may have changed the bond's since.
     pub(super) configured: Option<Arc<PolicySettings>>,
-    pub(super) paths: BTreeMap<PathKey, BondedPath>,
+    pub(super) paths: BTreeMap<PathKey, Box<BondedPath>>,
     keys: BTreeMap<PathId, PathKey>,
     next_id: u32,
     /// Endpoints of paths that were lost with their link, newest last.
     lost: VecDeque<SocketAddr>,
-    /// Probes under way, oldest first.
-    pub(super) probes: VecDeque<(PacketId, PathId)>,
     /// Place in rotations of the control plane's own packets.
     pub(super) cursor: Cursor,
     /// Last QOS_MEASUREMENT of the peer.
@@ -49,6 +47,8 @@ pub(super) struct Bonded {
     pub(super) arrivals: Option<Arrivals>,
     /// There if the peer, or we, send packets on several paths each.
     pub(super) duplicates: Option<Arc<DuplicateFilter>>,
+    /// When one of us last broadcast, as far as known; only peers of our kind tell.
+    pub(super) last_broadcast: Option<Instant>,
     remembered: BTreeSet<PacketId>,
     remembered_order: VecDeque<PacketId>,
 }
@@ -107,7 +107,7 @@ impl Bonded {
         let told = Told::read(&activity);
         self.paths.insert(
             key,
-            BondedPath {
+            Box::new(BondedPath {
                 id,
                 ledger,
                 activity,
@@ -115,7 +115,7 @@ impl Bonded {
                 reports: VecDeque::new(),
                 told,
                 announcement: Announcement::default(),
-            },
+            }),
         );
         id
     }
@@ -124,7 +124,6 @@ impl Bonded {
     pub(super) fn remove_path(&mut self, key: PathKey) -> Option<PathId> {
         let path = self.paths.remove(&key)?;
         self.keys.remove(&path.id);
-        self.probes.retain(|(_, probed)| *probed != path.id);
         if !self.lost.contains(&key.remote) {
             if self.lost.len() >= MAX_LOST_ENDPOINTS {
                 self.lost.pop_front();
@@ -138,7 +137,6 @@ impl Bonded {
     pub(super) fn forget_paths(&mut self) {
         self.paths.clear();
         self.keys.clear();
-        self.probes.clear();
     }
 
     /// There is something to measure: our bond, or that of the peer.
@@ -166,14 +164,6 @@ impl Bonded {
     pub(super) fn endpoints(&self) -> impl Iterator<Item = SocketAddr> {
         let present = self.paths.keys().map(|key| key.remote);
         present.chain(self.lost.iter().copied())
-    }
-
-    /// Remembers a probe that left.
-    pub(super) fn note_probe(&mut self, id: PacketId, path: PathId) {
-        if self.probes.len() >= MAX_PROBES {
-            self.probes.pop_front();
-        }
-        self.probes.push_back((id, path));
     }
 
     /// True if this shows for the first time that the peer sends packets on several paths each: a wire id came twice.

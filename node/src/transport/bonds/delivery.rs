@@ -18,6 +18,7 @@ use crate::limits::{
 };
 use crate::peer::{Numbering, is_nontrivial};
 use crate::snapshot::DuplicateFilter;
+use crate::timers;
 
 /// What both sides must be able to.
 const NEEDED: u32 = Features::NUMBERED | Features::REPORTS;
@@ -64,17 +65,13 @@ impl Transport {
             if others.count() >= MAX_MEASURED_PEERS {
                 return;
             }
-            self.bonds.peers.insert(source, Bonded::default());
+            self.bonds.peers.insert(source, Box::default());
         }
         let origin = LaneOrigin::new(source, self.address, request.run);
         let Some(bonded) = self.bonds.peers.get_mut(&source) else {
             return;
         };
-        let mut shown = bonded.expect_repeats(if request.repeats {
-            DUPLICATE_WINDOW
-        } else {
-            SHORT_DUPLICATE_WINDOW
-        });
+        let mut shown = bonded.expect_repeats(request.repeats, now);
         match &mut bonded.arrivals {
             Some(arrivals) if arrivals.is_of(request) => arrivals.renew(request, now),
             arrivals => {
@@ -169,7 +166,7 @@ impl Transport {
             }
             return;
         }
-        let mut changed = bonded.expect_repeats(SHORT_DUPLICATE_WINDOW);
+        let mut changed = bonded.expect_repeats(false, now);
         let keys: Vec<PathKey> = bonded.paths.keys().copied().collect();
         let workers = self.settings.config.workers;
         let (run, me) = (self.random_u64() as u32, self.address);
@@ -204,7 +201,9 @@ impl Transport {
         if let (Some(departures), Some(bond)) = (&mut bonded.departures, &bonded.bond)
             && let Some(mut request) = departures.poll_request(now)
         {
-            request.repeats = matches!(bond.plan(), Plan::Every(_));
+            // What an idle bond sends twice is little, and always expected.
+            request.repeats = bond.settings().base == BasePolicy::Broadcast
+                && matches!(bond.plan(), Plan::Every(_));
             let planned = match bond.plan().pick(0, &mut bonded.cursor) {
                 Pick::None => None,
                 Pick::One(id) => Some(id),
@@ -266,14 +265,30 @@ impl Transport {
 }
 
 impl Bonded {
-    /// Packets of the peer may come twice. True if that needs another filter than there is.
-    pub(super) fn expect_repeats(&mut self, window: usize) -> bool {
-        let filter = self.duplicates.as_ref();
-        if self.wants_copies() || filter.is_some_and(|f| f.window() >= window) {
+    /// Packets of a peer of our kind may come twice: all of them, or, if nobody broadcasts, some. True if that needs another
+    /// filter than there is.
+    pub(super) fn expect_repeats(&mut self, all: bool, now: Instant) -> bool {
+        if self.wants_copies() {
+            return false;
+        }
+        if all || self.broadcasts() {
+            self.last_broadcast = Some(now);
+        }
+        // What is still under way when a broadcast ends may be told by the old filter alone.
+        let window = match self.last_broadcast {
+            Some(last) if now < last + timers::BROADCAST_MEMORY => DUPLICATE_WINDOW,
+            _ => SHORT_DUPLICATE_WINDOW,
+        };
+        if self.duplicates.as_ref().map(|f| f.window()) == Some(window) {
             return false;
         }
         self.duplicates = Some(Arc::new(DuplicateFilter::new(window)));
         true
+    }
+
+    fn broadcasts(&self) -> bool {
+        let settings = self.bond.as_ref().map(|bond| bond.settings());
+        settings.is_some_and(|settings| settings.base == BasePolicy::Broadcast)
     }
 
     /// Every copy is to be delivered: `dedup` is off in our own broadcast bond with it.
@@ -284,18 +299,16 @@ impl Bonded {
     }
 
     /// The filter of copies follows the bond's settings. True if it is another one now.
-    pub(super) fn sync_filter(&mut self) -> bool {
+    pub(super) fn sync_filter(&mut self, now: Instant) -> bool {
         if self.wants_copies() {
             return self.duplicates.take().is_some();
         }
-        let settings = self.bond.as_ref().map(|bond| bond.settings());
-        settings.is_some_and(|settings| settings.base == BasePolicy::Broadcast)
-            && self.expect_repeats(DUPLICATE_WINDOW)
+        self.broadcasts() && self.expect_repeats(true, now)
     }
 
     /// Wants to be looked after at `at` at the latest.
     pub(super) fn wake_by(&mut self, now: Instant, at: Option<Instant>) {
-        let at = at.map(|at| at.max(now + crate::timers::BOND_GRANULARITY));
+        let at = at.map(|at| at.max(now + timers::BOND_GRANULARITY));
         self.deadline = [self.deadline, at].into_iter().flatten().min();
     }
 }

@@ -33,7 +33,8 @@ pub(super) struct Bonds {
     settings: Arc<BondSettings>,
     /// Some peer may be bonded.
     in_use: bool,
-    peers: BTreeMap<Address, Bonded>,
+    // Boxed: maps keep room for eleven.
+    peers: BTreeMap<Address, Box<Bonded>>,
     /// Who has to be looked after by when.
     schedule: BTreeSet<(Instant, Address)>,
     /// About whom there is news.
@@ -60,7 +61,7 @@ impl Bonds {
     }
 
     fn bonded(&self, peer: Address) -> Option<&Bonded> {
-        self.peers.get(&peer)
+        self.peers.get(&peer).map(Box::as_ref)
     }
 }
 
@@ -331,7 +332,7 @@ impl Transport {
             if others.count() >= MAX_MEASURED_PEERS {
                 return;
             }
-            let mut bonded = Bonded::default();
+            let mut bonded = Box::<Bonded>::default();
             bonded.last_qos = Some(now);
             self.bonds.peers.insert(source, bonded);
             self.run_bond(now, source);
@@ -360,20 +361,17 @@ impl Transport {
 
     /// This packet is a probe of a bond with the peer, not answered yet.
     pub(crate) fn is_probe(&self, peer: Address, id: PacketId) -> bool {
-        self.bonds
-            .bonded(peer)
-            .is_some_and(|bonded| bonded.probes.iter().any(|(probe, _)| *probe == id))
+        let bond = self.bonds.bonded(peer).and_then(|b| b.bond.as_ref());
+        bond.is_some_and(|bond| bond.probed_path(id.0).is_some())
     }
 
     /// OK(ECHO): was it a probe?
     pub(crate) fn handle_ok_echo(&mut self, now: Instant, peer: Address, id: PacketId) {
-        let Some(bonded) = self.bonds.peers.get_mut(&peer) else {
+        let bonded = self.bonds.peers.get_mut(&peer);
+        let Some(bond) = bonded.and_then(|bonded| bonded.bond.as_mut()) else {
             return;
         };
-        let Some(index) = bonded.probes.iter().position(|(probe, _)| *probe == id) else {
-            return;
-        };
-        if let (Some((_, path)), Some(bond)) = (bonded.probes.remove(index), &mut bonded.bond) {
+        if let Some(path) = bond.probed_path(id.0) {
             bond.handle_probe_reply(path, id.0, now);
             self.bonds.touched.insert(peer);
         }

@@ -67,7 +67,7 @@ impl Transport {
             Some(bonded) => bonded,
             None if wanted.is_some() && self.has_paths(peer) => {
                 self.show_peer(peer);
-                Bonded::default()
+                Box::default()
             }
             None => return,
         };
@@ -83,7 +83,7 @@ impl Transport {
         }
         let traits = traits_of(self.peers.get(&peer).and_then(|p| p.features));
         self.configure_bond(now, peer, &mut bonded, wanted, traits);
-        if bonded.sync_filter() {
+        if bonded.sync_filter(now) {
             self.show_peer(peer);
         }
         if bonded.bond.is_none() && due_turn(&bonded, now) {
@@ -300,7 +300,6 @@ impl Transport {
             return;
         };
         self.expected.register(id);
-        bonded.note_probe(id, path);
         if let Some(bond) = &mut bonded.bond {
             bond.handle_probe_sent(path, id.0, now);
         }
