@@ -249,8 +249,8 @@ impl Member {
 
     /// Forgets what the peer said long ago.
     pub(crate) fn expire_attributes(&mut self, events: &mut Vec<EventKind>, now: Instant) {
-        let is_old = |told: &Box<(_, Instant)>| told.1 + ATTRIBUTES_MEMORY <= now;
-        if self.told.take_if(|told| is_old(told)).is_some() {
+        let is_old = |said_at: Instant| said_at + ATTRIBUTES_MEMORY <= now;
+        if self.told.take_if(|told| is_old(told.1)).is_some() {
             events.push(EventKind::PeerAttributes {
                 path: self.label(),
                 attributes: self.told(),
@@ -304,9 +304,9 @@ impl Member {
                 let wait = DWELL.max(self.rule.up_delay);
                 // A path that carries nothing loses nothing, but what is asked tells its latency all the same.
                 let is_asked = settings.monitor != MonitorStrategy::Passive;
-                let is_unknown = !can_tell && !(exceeds && is_asked);
+                let is_known = can_tell || exceeds && is_asked;
                 if self.within_since.is_some_and(|since| since + wait <= now)
-                    || is_unknown && avoided + AVOID_AT_MOST <= now
+                    || !is_known && avoided + AVOID_AT_MOST <= now
                 {
                     self.forget_excess();
                     events.push(EventKind::QualityOk { path: self.label() });

@@ -292,9 +292,8 @@ mod tests {
             let n = (n ^ n << 32).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             (n ^ n >> 27).wrapping_mul(0x94d0_49bb_1331_11eb)
         };
-        let ids: [(fn(u64) -> u64, _); 3] =
-            [(random, 95), (|n| n + 1, 100), (|n| n << 32 | 7, 100)];
-        for (id, percent) in ids {
+        let ids: [fn(u64) -> u64; 3] = [random, |n| n + 1, |n| n << 32 | 7];
+        for (id, percent) in ids.into_iter().zip([95, 100, 100]) {
             let filter = DuplicateFilter::new(512);
             let mut told = 0;
             for n in 0..100_000u64 {
