@@ -461,9 +461,10 @@ impl Bond {
         self.members.get(&path)?.rule.mtu
     }
 
-    /// Smoothed round trip of a path, if it was measured.
+    /// Smoothed round trip of a path, or of another port of its wire, if one was measured.
     pub fn round_trip(&self, path: PathId) -> Option<Duration> {
-        self.members.get(&path)?.quality.round_trip()
+        let member = self.members.get(&path)?;
+        member.quality.round_trip().or(member.answers.mean())
     }
 
     /// The path works, and is asked often enough for that to be known.

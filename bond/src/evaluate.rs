@@ -49,6 +49,7 @@ impl Bond {
             self.request(Output::PlanChanged(plan));
         }
         self.ask(now);
+        self.share_answer_times();
         self.set_standby();
         self.compare_state(&mut events);
         events.extend(self.give_account(now));
@@ -323,6 +324,29 @@ impl Bond {
             slots: Arc::clone(owners),
             paths: paths.into(),
             hash: self.settings.hash,
+        }
+    }
+
+    /// Ports of one wire answer alike: of one that was never asked we know how long answers take by another.
+    fn share_answer_times(&mut self) {
+        let unknown: Vec<PathId> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.answers.mean().is_none())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in unknown {
+            let Some(member) = self.members.get(&id) else {
+                continue;
+            };
+            let known = self
+                .members
+                .values()
+                .find(|other| other.answers.mean().is_some() && other.shares_wire(member))
+                .map(|other| other.answers);
+            if let (Some(answers), Some(member)) = (known, self.members.get_mut(&id)) {
+                member.answers = answers;
+            }
         }
     }
 
