@@ -305,13 +305,11 @@ impl Capacity {
         self.last_full.is_some_and(|last| now <= last + LOSS_MEMORY)
     }
 
-    /// Packets queued lately, and about as much arrives as fits.
+    /// Losses are of our making: packets queued lately, or about as much arrives as fits.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.latest(MEASUREMENT);
-        self.get().is_some()
-            && self.was_full(now)
-            && time >= MEASUREMENT / 2
-            && bits >= USED_UP * self.bits
+        let is_carried = time >= MEASUREMENT / 2 && bits >= USED_UP * self.bits;
+        self.was_full(now) || self.get().is_some() && is_carried
     }
 
     /// Since when it is full.

@@ -22,6 +22,29 @@ use crate::probe::Standby;
 use crate::quality::relative_quality;
 use crate::status::BondState;
 
+/// What a path loses while it is used, all of its wire would: another port is no way out, and what another port lost some time
+/// ago says less than what the one in use does not lose now.
+fn share_faults(views: &mut [View]) {
+    let is_judged = |view: &View| {
+        matches!(
+            view.fitness,
+            Fitness::Fit | Fitness::Avoided | Fitness::Lossy
+        )
+    };
+    let mut wires: BTreeMap<(String, String), (bool, Fitness)> = BTreeMap::new();
+    for view in views.iter().filter(|view| is_judged(view)) {
+        let wire = (view.link.clone(), view.destination.clone());
+        let told = (view.is_used, view.fitness);
+        let known = wires.entry(wire).or_insert(told);
+        *known = told.max(*known);
+    }
+    for view in views.iter_mut().filter(|view| is_judged(view)) {
+        if let Some((_, fitness)) = wires.get(&(view.link.clone(), view.destination.clone())) {
+            view.fitness = *fitness;
+        }
+    }
+}
+
 impl Bond {
     /// Lets every path do what is due, and decides anew which of them carry what.
     pub(crate) fn evaluate(&mut self, now: Instant) {
@@ -116,19 +139,7 @@ impl Bond {
             view.quality = member.relative_quality;
         }
         self.share_capacities(&mut views);
-        // What a path suffers while it is used, all of its wire would: another port is no way out.
-        let avoided: BTreeSet<(String, String)> = views
-            .iter()
-            .filter(|view| view.fitness == Fitness::Avoided)
-            .map(|view| (view.link.clone(), view.destination.clone()))
-            .collect();
-        for view in views.iter_mut().filter(|v| v.fitness == Fitness::Fit) {
-            let is_on =
-                |(link, to): &(String, String)| *link == view.link && *to == view.destination;
-            if avoided.iter().any(is_on) {
-                view.fitness = Fitness::Avoided;
-            }
-        }
+        share_faults(&mut views);
         views
     }
 

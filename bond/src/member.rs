@@ -83,6 +83,8 @@ pub(crate) struct Member {
     pub(crate) standby: Option<Standby>,
     /// It is part of the plan in force.
     pub(crate) is_used: bool,
+    /// Microseconds that packets took there and the report on them back, by the latest report.
+    pub(crate) lag: u32,
     /// From the first unanswered question to the failure.
     pub(crate) detection: Option<Duration>,
     exceeds_since: Option<Instant>,
@@ -127,6 +129,7 @@ impl Member {
             fitness: Fitness::Unusable,
             standby: None,
             is_used: false,
+            lag: 0,
             detection: None,
             exceeds_since: None,
             within_since: None,
@@ -348,6 +351,11 @@ impl Member {
             && self.quality.capacity.is_used_up(now)
     }
 
+    /// Senders that begin together may lose most of what they send before a question shows the queue that they make.
+    fn may_be_a_start(&self, settings: &PolicySettings) -> bool {
+        settings.base == BasePolicy::BalanceAware && self.quality.capacity.get().is_none()
+    }
+
     fn excess(&self, settings: &PolicySettings, factor: f64, now: Instant) -> Option<Excess> {
         let limits = &settings.limits;
         let millis = |value: Option<Duration>| value.map(|value| value.as_secs_f64() * 1e3);
@@ -365,7 +373,9 @@ impl Member {
             (told(self.quality.loss(now)), LOSS_DWELL)
         } else {
             match self.quality.losses.excess(loss_limit, now) {
-                Some((loss, true)) if self.quality.may_queue() => (Some(loss), FULL_DWELL),
+                Some((loss, true)) if self.quality.may_queue() || self.may_be_a_start(settings) => {
+                    (Some(loss), FULL_DWELL)
+                }
                 Some((loss, true)) => (Some(loss), Duration::ZERO),
                 Some((loss, false)) => (Some(loss), LOSS_DWELL),
                 None => (None, LOSS_DWELL),

@@ -89,6 +89,10 @@ impl Member {
         let mut changed = false;
         if report.packets > 0 {
             self.last_report = Some(now);
+            let lag = now
+                .duration_since(report.latest_sent)
+                .saturating_sub(report.silence);
+            self.lag = u32::try_from(lag.as_micros()).unwrap_or(u32::MAX);
             changed = self.prove(report.latest_sent, false, now);
         }
         changed | self.handle_unreported(report, now)
@@ -218,7 +222,23 @@ impl Member {
         let at = self
             .prober
             .failure_at(watch, self.life.last_received, witness)?;
+        let at = self.late_answers_until().map_or(at, |late| late.max(at));
         Some(at + self.rule.down_delay)
+    }
+
+    /// Packets still arrive, by reports, but take so long that what was asked may be answered until then: a link that has
+    /// become slow first delivers what queued before, and takes in little else meanwhile.
+    fn late_answers_until(&self) -> Option<Instant> {
+        let first = self.prober.unanswered()?;
+        let reported = self.last_report.unwrap_or_default();
+        let lag = Duration::from_micros(self.lag.into());
+        let is_slow = self.answers.overdue().is_some_and(|limit| lag > limit);
+        let is_recent = first < reported + REPORTS_COUNT_FOR;
+        Some(if is_slow && is_recent {
+            (first + lag * 3 / 2 + UNREPORTED_FOR).min(reported + REPORTS_COUNT_FOR)
+        } else {
+            first
+        })
     }
 
     /// Does what is due. What is of note to the operator goes into `events`.

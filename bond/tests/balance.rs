@@ -4,7 +4,7 @@
 mod traffic;
 
 use bond::config::{BalancePolicy, RebalanceStrategy};
-use bond::{BasePolicy, PolicySettings};
+use bond::{BasePolicy, PathId, PolicySettings};
 use traffic::{Link, Network, PACKET};
 
 const PEERS: [(&str, bool); 2] = [("own peer", false), ("stock peer", true)];
@@ -239,4 +239,78 @@ fn a_static_flow_is_placed_once() {
     let part = network.part_of_sum(3.0);
     println!("flow-static, 3 flows, 3 links: {part:.3}");
     assert!(part >= 0.95, "{part}\n{}", network.text());
+}
+
+/// Nobody says that a link has a tenth of its capacity, and then all of it again. Each link is four paths, as between two nodes
+/// with two ports each.
+#[test]
+fn a_link_that_becomes_wider_again_is_used_within_ten_seconds() {
+    for rebalance in [
+        RebalanceStrategy::Aggressive,
+        RebalanceStrategy::Opportunistic,
+    ] {
+        for seed in 1..=6 {
+            let mut settings = aware();
+            settings.rebalance = rebalance;
+            let links = vec![Link::new(12.0); 3];
+            let mut network = Network::with_ports(settings, false, &links, 4, seed);
+            network.start_bbr(12);
+            network.seconds(14.0);
+            network.link(3).rate = 1.2e6;
+            network.seconds(1.0);
+            let noticed = network.target(3);
+            network.seconds(15.0);
+            let before = network.target(3);
+            network.link(3).rate = 12e6;
+            network.seconds(9.0);
+            let part = network.part_of_sum(3.0);
+            let after = network.target(3);
+            println!(
+                "{rebalance:?}, seed {seed}: {noticed:.3}, {before:.3}, {after:.3}; {part:.3} of the sum"
+            );
+            let text = network.text();
+            assert!(
+                noticed < 0.1 && before < 0.06,
+                "{noticed}, {before}\n{text}"
+            );
+            assert!(after > 0.25 && part > 0.9, "{after}, {part}\n{text}");
+            assert_eq!(network.faults(), 0, "{text}");
+        }
+    }
+}
+
+/// Twelve connections begin together on links of which one is ten times as wide: soon each has its part of a link, whatever it
+/// then makes of it, and what the narrow link loses meanwhile is nobody's fault.
+#[test]
+fn none_of_those_that_begin_together_on_unlike_links_starves() {
+    for rates in [[30.0, 3.0], [3.0, 30.0]] {
+        for seed in 1..=6 {
+            let links = rates.map(Link::new);
+            let mut network = Network::with_ports(aware(), false, &links, 4, seed);
+            network.start_bbr(12);
+            network.seconds(5.0);
+            let settled = network.now;
+            let part = network.part_of_sum(8.0);
+            let on = |path| {
+                network
+                    .flows
+                    .iter()
+                    .filter(|flow| flow.path == Some(PathId(path)))
+                    .count()
+            };
+            let least = (rates[0] / on(1) as f64).min(rates[1] / on(2) as f64) / (33.0 / 12.0);
+            println!("{rates:?}, seed {seed}: {part:.3} of the sum, {least:.2} of a fair share");
+            let text = network.text();
+            assert!(part >= 0.93, "{part}\n{text}");
+            assert!(least >= 0.5, "{least}\n{text}");
+            assert_eq!(network.faults(), 0, "{text}");
+            let moved = network
+                .flows
+                .iter()
+                .flat_map(|flow| &flow.moves)
+                .filter(|at| **at >= settled)
+                .count();
+            assert!(moved <= 2, "{moved}\n{text}");
+        }
+    }
 }

@@ -102,12 +102,17 @@ struct Tally {
     rates: Vec<f64>,
 }
 
-/// The rate of a usual flow: the mean in which each flow counts as much as it sends, so that small ones hardly count.
+/// The rate of the slowest flow that counts, bytes per second: of those that carry all but a tenth. Flows that share a full
+/// path seldom come to equal parts of it, and small ones hardly count.
 fn usual_rate(rates: impl Iterator<Item = f64>) -> f64 {
-    let (sum, squares) = rates.fold((0.0, 0.0), |(sum, squares), rate| {
-        (sum + rate, squares + rate * rate)
+    let mut rates: Vec<f64> = rates.collect();
+    rates.sort_by(f64::total_cmp);
+    let mut rest = rates.iter().sum::<f64>() / 10.0;
+    let least = rates.into_iter().find(|rate| {
+        rest -= rate;
+        rest < 0.0
     });
-    if sum > 0.0 { squares / sum } else { 0.0 }
+    least.unwrap_or(0.0)
 }
 
 impl SlotTable {

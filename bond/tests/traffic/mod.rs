@@ -24,6 +24,13 @@ pub const PACKET: u64 = 1250;
 const ANSWER: u64 = 80;
 const PROBE: u64 = 70;
 const STEP: Duration = Duration::from_millis(1);
+/// What the numbers of paths of one wire differ by.
+pub const PORT: u32 = 100;
+
+/// The path that has the wire's queue.
+fn wire(path: PathId) -> PathId {
+    PathId(path.0 % PORT)
+}
 
 /// A link, as it is at present.
 #[derive(Clone, Debug)]
@@ -85,6 +92,7 @@ enum Load {
 #[derive(Clone, Copy, Debug)]
 struct Packet {
     load: Load,
+    path: PathId,
     bytes: u64,
     sent: Instant,
     sequence: u64,
@@ -143,6 +151,17 @@ pub struct Network {
 impl Network {
     /// `is_stock`: the peer answers six probes a second and reports nothing.
     pub fn new(settings: PolicySettings, is_stock: bool, links: &[Link], seed: u64) -> Self {
+        Self::with_ports(settings, is_stock, links, 1, seed)
+    }
+
+    /// Each link with so many paths, which differ in ports alone: link `n` is also path `n + PORT`, and so on.
+    pub fn with_ports(
+        settings: PolicySettings,
+        is_stock: bool,
+        links: &[Link],
+        ports: u32,
+        seed: u64,
+    ) -> Self {
         let now = Instant::from_millis(1_000_000);
         let traits = PeerTraits {
             is_stock,
@@ -168,14 +187,19 @@ impl Network {
             early: 0,
             next_report: now,
         };
-        for (id, link) in (1..).zip(links) {
-            network.links.insert(PathId(id), link.clone());
+        for (link, (id, port)) in (1..)
+            .zip(links)
+            .flat_map(|(id, link)| (0..ports).map(move |port| (link, (id, port))))
+        {
+            let path = PathId(id + port * PORT);
+            network.links.insert(path, link.clone());
+            let (own, other) = (9993 + port / 2, 9993 + port % 2);
             let path = PathInfo {
-                id: PathId(id),
+                id: path,
                 interface: format!("wan{id}"),
                 interface_mac: None,
-                local: format!("10.78.{id}.1:9993").parse().expect("an address"),
-                remote: format!("10.78.{id}.2:9993").parse().expect("an address"),
+                local: format!("10.78.{id}.1:{own}").parse().expect("an address"),
+                remote: format!("10.78.{id}.2:{other}").parse().expect("an address"),
                 link_up: true,
                 confirmed: true,
             };
@@ -299,6 +323,8 @@ impl Network {
         let now = self.now;
         let link = self.links.get_mut(&id).expect("a link");
         link.sequence += 1;
+        let sequence = link.sequence;
+        let link = self.links.get_mut(&wire(id)).expect("a wire");
         let room = link.rate / 8.0 * link.buffer.as_secs_f64();
         if link.queued as f64 + bytes as f64 > room.max(3.0 * PACKET as f64) {
             link.dropped += 1;
@@ -310,9 +336,10 @@ impl Network {
         link.queued += bytes;
         link.queue.push_back(Packet {
             load,
+            path: id,
             bytes,
             sent: now,
-            sequence: link.sequence,
+            sequence,
         });
     }
 
@@ -344,7 +371,7 @@ impl Network {
     fn serve(&mut self) {
         let now = self.now;
         let mut leaving = Vec::new();
-        for (id, link) in &mut self.links {
+        for link in self.links.values_mut() {
             let per_step = link.rate / 8.0 * STEP.as_secs_f64();
             link.credit = (link.credit + per_step).min(per_step.max(2.0 * PACKET as f64));
             while let Some(packet) = link.queue.front().copied() {
@@ -354,7 +381,7 @@ impl Network {
                 link.credit -= packet.bytes as f64;
                 link.queue.pop_front();
                 link.queued -= packet.bytes;
-                leaving.push((*id, now + link.delay, packet));
+                leaving.push((packet.path, now + link.delay, packet));
             }
         }
         for (id, at, packet) in leaving {
@@ -517,8 +544,9 @@ impl Network {
     pub fn part_of_sum(&mut self, seconds: f64) -> f64 {
         let sum: f64 = self
             .links
-            .values()
-            .map(|link| link.rate * (1.0 - link.loss))
+            .iter()
+            .filter(|(id, _)| wire(**id) == **id)
+            .map(|(_, link)| link.rate * (1.0 - link.loss))
             .sum();
         self.rates(seconds).iter().sum::<f64>() / sum
     }
@@ -532,15 +560,26 @@ impl Network {
             .sum()
     }
 
-    /// Target share of a path.
+    /// Target share of a link.
     pub fn target(&self, id: u32) -> f64 {
         let status = self.bond.status(self.now);
-        let path = status.paths.iter().find(|path| path.id == PathId(id));
-        path.map_or(0.0, |path| path.allocation)
+        let paths = status.paths.iter();
+        let of_link = paths.filter(|path| wire(path.id) == PathId(id));
+        of_link.map(|path| path.allocation).sum()
     }
 
     pub fn count(&self, test: impl Fn(&EventKind) -> bool) -> usize {
         self.events.iter().filter(|event| test(&event.kind)).count()
+    }
+
+    /// How often a path was taken for faulty.
+    pub fn faults(&self) -> usize {
+        self.count(|kind| {
+            matches!(
+                kind,
+                EventKind::QualityAvoid { .. } | EventKind::PathIneligible { .. }
+            )
+        })
     }
 
     pub fn text(&self) -> String {
