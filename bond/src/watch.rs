@@ -66,7 +66,10 @@ impl Member {
         self.prober.handle_proof(sent);
         self.suspicion.note_proof(sent, answered);
         self.suspected = self.suspected.filter(|since| sent < *since);
-        let revived = self.life.prove(sent, now);
+        // The peer's word that it hears us says nothing of a direction in which nothing comes in.
+        let is_deaf =
+            self.life.phase == Phase::Down && self.life.last_received < Some(self.life.since);
+        let revived = (answered || !is_deaf) && self.life.prove(sent, now);
         if revived {
             self.prober.reset();
             self.quality.set_up(true, now);

@@ -40,21 +40,63 @@ fn outages(kind: Kind, base: &str, seed: u64, trials: u32) -> Vec<Duration> {
         net.mend(link);
         net.settle(A);
         net.settle(B);
-        // Only the operator's word makes the next trial independent of this one.
-        for (node, peer) in [(A, B), (B, A)] {
-            let peer = net.world.net.nodes[peer].address();
-            let order = bond::Command::LinkReset(format!("sim{}", link - 1));
-            let now = net.now();
-            let done = net.world.net.nodes[node]
-                .node
-                .bond_command(now, peer, order);
-            assert!(done.is_ok(), "{done:?}");
-        }
+        forgive(&mut net, link);
         net.run(seconds(1));
         net.forget_old();
     }
     outages.sort();
     outages
+}
+
+/// Only the operator's word makes the next trial independent of this one.
+fn forgive(net: &mut Multipath, link: u8) {
+    for (node, peer) in [(A, B), (B, A)] {
+        let peer = net.world.net.nodes[peer].address();
+        let order = bond::Command::LinkReset(format!("sim{}", link - 1));
+        let now = net.now();
+        let done = net.world.net.nodes[node]
+            .node
+            .bond_command(now, peer, order);
+        assert!(done.is_ok(), "{done:?}");
+    }
+}
+
+/// Whichever direction had failed: the link is back soon after, even if nobody sends anything.
+#[test]
+fn a_link_that_failed_one_way_comes_back_without_traffic() {
+    for base in [
+        "active-backup",
+        "balance-rr",
+        "balance-xor",
+        "balance-aware",
+    ] {
+        let both = || policy(base, json!({}));
+        let mut net = Multipath::with_ports(Kind::Ours, 82, (LINKS, 2), [both(), both()]);
+        net.settle(A);
+        net.settle(B);
+        for trial in 0..8 {
+            net.load(A, &linux_flows(1), ms(10));
+            net.load(B, &linux_flows(1), ms(10));
+            net.run(seconds(1));
+            let (from, to) = [(A, B), (B, A)][trial % 2];
+            let link = net.planned(from)[0];
+            net.wire(from, to, link).is_dead = true;
+            net.run(seconds(2));
+            net.end_loads();
+            net.mend(link);
+            let complete = |net: &Multipath, node| {
+                let bond = net.bond(node);
+                bond.is_some_and(|bond| bond.alive_links == usize::from(LINKS))
+            };
+            let took = net.run_until(seconds(60), |net| complete(net, A) && complete(net, B));
+            assert!(
+                took.is_some_and(|took| took <= seconds(20)),
+                "{base}, trial {trial}, link {link}: {took:?}"
+            );
+            forgive(&mut net, link);
+            net.run(seconds(1));
+        }
+    }
 }
 
 #[test]
