@@ -18,7 +18,7 @@ use crate::policy::{
     Fitness, View, active_backup, balance_aware, balance_rr, balance_xor, broadcast, none,
     overflows,
 };
-use crate::probe::Standby;
+use crate::probe_interval::Standby;
 use crate::quality::relative_quality;
 use crate::status::BondState;
 

@@ -51,7 +51,7 @@
 //! # Where things are
 //!
 //! [`config`] reads settings · [`bond`] is the bond's verbs, `evaluate` and `idle` its decision · `member`, `rule`, [`failover`],
-//! `watch`, [`suspicion`], [`quality`], `capacity`, [`probe`] make up one path, `supervise` compares them · [`policy`] holds the
+//! `watch`, [`suspicion`], [`quality`], `capacity`, [`probe`], [`probe_interval`] make up one path, `supervise` compares them · [`policy`] holds the
 //! policies · [`plan`] and [`flow`] are what workers run ·
 //! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
@@ -76,6 +76,7 @@ pub mod path;
 pub mod plan;
 pub mod policy;
 pub mod probe;
+pub mod probe_interval;
 pub mod qos;
 pub mod quality;
 mod rehearsal;

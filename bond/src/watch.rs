@@ -10,7 +10,7 @@ use crate::event::EventKind;
 use crate::failover::{Cause, Phase, TRIAL};
 use crate::member::Member;
 use crate::path::PathId;
-use crate::probe::{Standby, Watch};
+use crate::probe_interval::{Standby, Watch};
 use crate::suspicion::{Reason, packets_to_miss};
 
 /// Packets that the peer does not report are missing if the first of them left this long ago, and nothing has come in there

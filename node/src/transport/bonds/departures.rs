@@ -9,13 +9,11 @@ use protocol::Instant;
 use protocol::packet::{Lane, LaneOrigin};
 use protocol::verb::{ArrivalReport, LaneReport, ReportRequest};
 
+use super::sent_lane::{Known, SentLane};
 use crate::io::PathKey;
 use crate::lanes::PathLanes;
-use crate::limits::MAX_LANE_MARKS;
 use crate::timers::{self, due, within};
 
-/// The shortest time between two marks of a lane.
-const MARK_SPACING: Duration = Duration::from_millis(10);
 /// How old the peer's knowledge may be when it reports: its workers tell every 20 ms.
 const STALENESS: Duration = Duration::from_millis(20);
 /// Shorter times tell no rate; what arrived in them counts with the next report.
@@ -24,83 +22,6 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(80);
 const MOST_LATE: i64 = 4096;
 /// The shortest time between two reports that are looked at.
 const REPORT_GATE: Duration = Duration::from_millis(5);
-
-/// A lane's packets below `count` had left at `first`, the others had not at `last`.
-#[derive(Clone, Copy, Debug)]
-struct Mark {
-    count: u64,
-    first: Instant,
-    last: Instant,
-}
-
-/// What the peer told of a lane.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    /// One more than the highest number that arrived.
-    next: u64,
-    /// Packets and bytes, if they were told.
-    counts: Option<(u64, u64)>,
-}
-
-/// One lane that was used.
-#[derive(Debug)]
-struct SentLane {
-    worker: u8,
-    marks: VecDeque<Mark>,
-    known: Option<Known>,
-}
-
-impl SentLane {
-    fn mark(&mut self, count: u64, now: Instant) {
-        if let Some(mark) = self.marks.back_mut() {
-            if mark.count == count {
-                mark.last = now;
-                return;
-            }
-            if now.duration_since(mark.first) < MARK_SPACING {
-                return;
-            }
-        }
-        if self.marks.len() >= MAX_LANE_MARKS {
-            let mut index = 0;
-            self.marks.retain(|_| {
-                index += 1;
-                index % 2 == 0
-            });
-        }
-        self.marks.push_back(Mark {
-            count,
-            first: now,
-            last: now,
-        });
-    }
-
-    /// How many packets had left at `then`, at least.
-    fn left_by(&self, then: Instant) -> u64 {
-        let marks = self.marks.iter().rev();
-        marks
-            .filter(|mark| mark.first <= then)
-            .map(|mark| mark.count)
-            .next()
-            .unwrap_or(0)
-    }
-
-    /// Packet `number` had not left before.
-    fn not_before(&self, number: u64) -> Option<Instant> {
-        let mut marks = self.marks.iter().rev();
-        marks
-            .find(|mark| mark.count <= number)
-            .map(|mark| mark.last)
-    }
-
-    /// Packet `number` had left by then.
-    fn not_after(&self, number: u64) -> Option<Instant> {
-        let mut marks = self.marks.iter();
-        marks
-            .find(|mark| mark.count > number)
-            .map(|mark| mark.first)
-    }
-}
 
 /// A number for a path, with all that belongs to it. Its lanes go on counting if another path takes it over.
 #[derive(Debug)]
@@ -416,6 +337,7 @@ mod tests {
 
     use super::*;
     use crate::io::LinkId;
+    use crate::limits::MAX_LANE_MARKS;
 
     const RUN: u32 = 5;
     const ROUND_TRIP: Duration = Duration::from_millis(10);

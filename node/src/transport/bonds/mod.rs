@@ -10,6 +10,7 @@ mod keep;
 mod mtu;
 mod route;
 mod run;
+mod sent_lane;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
