@@ -6,6 +6,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use cli::lab::topology::{host_of_member, underlay_address};
 use serde_json::{Value, json};
 use tests::bond_bench::{Bench, nothing_lost, patient};
 use tests::runner::{Place, Scenario};
@@ -320,6 +321,11 @@ fn rotated(place: &Place) -> anyhow::Result<()> {
 fn enabled(place: &Place) -> anyhow::Result<()> {
     let bench = Bench::start(place, 2, &active_backup())?;
     let peer = bench.peer.as_str();
+    // What the other side calls spare would stay so, whatever is ordered here.
+    bench.edit_member(1, &patient("balance-rr"))?;
+    let end = underlay_address(1, host_of_member(1));
+    let told = format!("calls its end of link eth1/{end}/9993 primary");
+    bench.wait_for(&["bond", "events"], &told)?;
     let stream = bench.stream()?;
     bench.carry(&[0])?;
     let said = bench.ok(&["bond", peer, "disable"])?;

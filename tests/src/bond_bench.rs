@@ -181,6 +181,11 @@ impl<'a> Bench<'a> {
 
     /// Replaces the settings of both members; they notice within some seconds.
     pub fn edit(&self, value: &Value) -> anyhow::Result<()> {
+        (0..self.lab.members.len()).try_for_each(|member| self.edit_member(member, value))
+    }
+
+    /// The same of one member.
+    pub fn edit_member(&self, member: usize, value: &Value) -> anyhow::Result<()> {
         let mut all = settings(value);
         for (key, value) in [
             ("portMappingEnabled", false),
@@ -188,10 +193,8 @@ impl<'a> Bench<'a> {
         ] {
             all.insert(key.to_owned(), json!(value));
         }
-        for member in &self.lab.members {
-            let path = member.home().join("local.conf");
-            std::fs::write(path, json!({ "settings": all }).to_string())?;
-        }
+        let path = self.lab.members[member].home().join("local.conf");
+        std::fs::write(path, json!({ "settings": all }).to_string())?;
         Ok(())
     }
 

@@ -17,8 +17,8 @@ const FORBIDDEN: i32 = 77;
 /// No scenario may take longer, unless it says so.
 const LIMIT: Duration = Duration::from_secs(240);
 
-/// Scenarios at a time, unless asked otherwise: they wait most of the time, and two cores carry three.
-const THREADS: usize = 3;
+/// Scenarios at a time, unless asked otherwise: they wait most of the time.
+const THREADS: usize = 2;
 
 /// What a scenario gets.
 pub struct Place {
