@@ -4,12 +4,13 @@
 #![allow(dead_code, reason = "each test program uses a part of this")]
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// What a run of the program said.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,16 +57,26 @@ impl Place {
     }
 
     pub(crate) fn run_program(&self, program: &Path, arguments: &[&str]) -> Said {
-        let output = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .args(arguments)
             .current_dir(&self.directory)
             .env("HOME", &self.directory)
             .env("ZEROTIER_HOME", &self.directory)
             .env("HTTP_PROXY", "http://127.0.0.1:1")
             .env("http_proxy", "http://127.0.0.1:1")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
+            .stdin(Stdio::null());
+        // A program that was just written counts as open for writing while another test's thread is between fork and exec.
+        let mut attempts = 0;
+        let output = loop {
+            match command.output() {
+                Err(error) if error.kind() == ErrorKind::ExecutableFileBusy && attempts < 100 => {
+                    attempts += 1;
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                ended => break ended.unwrap(),
+            }
+        };
         Said {
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
