@@ -10,7 +10,11 @@ use crate::multipath::{A, B, Kind, Multipath, ms, policy, seconds};
 /// Links between the two.
 const LINKS: u8 = 3;
 
-/// Outages of a stream of 100 packets per second and direction, sorted.
+/// Time between packets of the stream.
+const INTERVAL: Duration = ms(10);
+
+/// Outages of a stream of 100 packets per second and direction, sorted: its longest pause beyond the usual one, as the lab
+/// measures requirement 1.
 fn outages(kind: Kind, base: &str, seed: u64, trials: u32) -> Vec<Duration> {
     let both = || policy(base, json!({}));
     let mut net = Multipath::with_ports(kind, seed, (LINKS, 2), [both(), both()]);
@@ -21,8 +25,8 @@ fn outages(kind: Kind, base: &str, seed: u64, trials: u32) -> Vec<Duration> {
     }
     net.settle(A);
     net.settle(B);
-    net.load(A, &linux_flows(1), ms(10));
-    net.load(B, &linux_flows(1), ms(10));
+    net.load(A, &linux_flows(1), INTERVAL);
+    net.load(B, &linux_flows(1), INTERVAL);
     net.run(seconds(5));
     let mut outages = Vec::new();
     for trial in 0..trials {
@@ -36,7 +40,7 @@ fn outages(kind: Kind, base: &str, seed: u64, trials: u32) -> Vec<Duration> {
         net.cut(link);
         net.run(seconds(2));
         let gaps = [A, B].map(|node| net.received[&node].gap());
-        outages.push(gaps[0].max(gaps[1]));
+        outages.push(gaps[0].max(gaps[1]).saturating_sub(INTERVAL));
         net.mend(link);
         net.settle(A);
         net.settle(B);
@@ -75,8 +79,8 @@ fn a_link_that_failed_one_way_comes_back_without_traffic() {
         net.settle(A);
         net.settle(B);
         for trial in 0..8 {
-            net.load(A, &linux_flows(1), ms(10));
-            net.load(B, &linux_flows(1), ms(10));
+            net.load(A, &linux_flows(1), INTERVAL);
+            net.load(B, &linux_flows(1), INTERVAL);
             net.run(seconds(1));
             let (from, to) = [(A, B), (B, A)][trial % 2];
             let link = net.planned(from)[0];
