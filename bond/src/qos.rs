@@ -44,8 +44,10 @@ pub struct QosLedger {
     sent: VecDeque<(PacketId, Instant)>,
     received: VecDeque<(PacketId, Instant)>,
     last_report: Option<Instant>,
-    /// Latest send time that a report has covered, if loss may be told from it.
+    /// More packets were sent than there is room for: which ones are missing in the next report cannot be told.
     overflowed: bool,
+    /// When the first packet of all that were ever reported was sent: the peer records none before it has the path in a bond.
+    recorded_since: Option<Instant>,
     /// Reports in a row that had room for far more than what they held.
     sparse: u32,
 }
@@ -59,6 +61,7 @@ impl QosLedger {
             received: VecDeque::new(),
             last_report: None,
             overflowed: false,
+            recorded_since: None,
             sparse: 0,
         }
     }
@@ -116,6 +119,7 @@ impl QosLedger {
     pub fn handle_report(&mut self, records: &[QosRecord], now: Instant) -> QosSamples {
         let mut samples = QosSamples::default();
         let mut reported = vec![false; self.sent.len()];
+        let mut first_sent = None;
         for record in records.iter().take(MAX_QOS_RECORDS) {
             let Some(index) = self
                 .sent
@@ -130,6 +134,7 @@ impl QosLedger {
             reported[index] = true;
             let (_, sent) = self.sent[index];
             samples.delivered += 1;
+            first_sent = Some(first_sent.map_or(sent, |first: Instant| first.min(sent)));
             samples.latest_sent = samples.latest_sent.max(Some(sent));
             let holding = Duration::from_millis(u64::from(record.holding_time_ms));
             // The holding time is rounded down; 0xffff may mean longer.
@@ -139,6 +144,8 @@ impl QosLedger {
                 samples.round_trips.push(round_trip);
             }
         }
+        self.recorded_since = self.recorded_since.or(first_sent);
+        let recorded_since = self.recorded_since;
         // Packets older than a reported one were overtaken or lost, if the report had room for them. Reordering within the
         // last fifth of a second is not loss.
         let horizon = samples
@@ -161,7 +168,8 @@ impl QosLedger {
             let known = reported[index];
             index += 1;
             let overdue = horizon.is_some_and(|horizon| *at < horizon);
-            if overdue && !known && tell_loss {
+            let was_recorded = recorded_since.is_some_and(|since| *at >= since);
+            if overdue && !known && tell_loss && was_recorded {
                 samples.lost += 1;
             }
             !known && !overdue
@@ -275,6 +283,26 @@ mod tests {
         assert_eq!(samples.latest_sent, Some(at(900)));
         assert_eq!((samples.delivered, samples.lost), (3, 5));
         assert_eq!(ledger.sent.len(), 2);
+    }
+
+    #[test]
+    fn what_was_sent_before_the_peer_recorded_anything_is_not_lost() {
+        let mut ledger = QosLedger::new(SECOND);
+        let record = |id| QosRecord {
+            packet: PacketId(id),
+            holding_time_ms: 0,
+        };
+        for (id, sent) in [(1, 0), (3, 10), (5, 20), (7, 30), (9, 300)] {
+            ledger.handle_sent(PacketId(id), at(sent));
+        }
+        // The peer's bond begins between 3 and 5.
+        let samples = ledger.handle_report(&[record(5), record(9)], at(310));
+        assert_eq!((samples.delivered, samples.lost), (2, 1));
+        // From then on nothing is excused.
+        ledger.handle_sent(PacketId(11), at(320));
+        ledger.handle_sent(PacketId(13), at(600));
+        let samples = ledger.handle_report(&[record(13)], at(610));
+        assert_eq!((samples.delivered, samples.lost), (1, 1));
     }
 
     #[test]

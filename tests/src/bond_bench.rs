@@ -238,7 +238,10 @@ impl<'a> Bench<'a> {
                 return Ok(());
             }
         }
-        anyhow::bail!("shares of the links are {shares:.2?}, but just {links:?} should carry")
+        let bond = self.bond().unwrap_or_default();
+        anyhow::bail!(
+            "shares of the links are {shares:.2?}, but just {links:?} should carry: {bond:#}"
+        )
     }
 
     fn sent(&self) -> anyhow::Result<Vec<u64>> {
