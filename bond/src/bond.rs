@@ -1,7 +1,6 @@
 //! One peer's bond: what happens to its paths comes in by `handle_*`, what is to be done goes out by [`Bond::poll`].
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,20 +10,18 @@ use crate::account::Ledger;
 use crate::attributes::LinkAttributes;
 use crate::config::{BasePolicy, MonitorStrategy, PolicySettings};
 use crate::event::{BondEvent, EventKind};
-use crate::failover::{Cause, Phase, Punishment};
+use crate::failover::{Cause, Phase};
 use crate::idle::Idleness;
 use crate::member::Member;
-use crate::path::{PathId, PathInfo};
+use crate::path::PathId;
 use crate::plan::Plan;
 use crate::policy::active_backup::Active;
 use crate::policy::slots::SlotTable;
 use crate::qos::QosSamples;
 use crate::quality::Rate;
-use crate::rule::Rule;
+use crate::roster::RememberedPunishments;
 use crate::status::BondState;
-
-/// Most paths of a bond, as in 1.14.1.
-pub const MAX_PATHS: usize = 64;
+use crate::tell::Told;
 
 /// What a bond wants or has decided.
 #[derive(Clone, PartialEq, Debug)]
@@ -90,8 +87,6 @@ const TICK: Duration = Duration::from_secs(1);
 const IDLE_TICK: Duration = Duration::from_secs(30);
 /// Errors of sending that mean that the link is gone, on Linux: no device, address, network or route.
 const LINK_ERRORS: [i32; 5] = [19, 99, 100, 101, 113];
-/// Removed paths whose punishment is remembered.
-const REMEMBERED: usize = 16;
 
 /// One peer's bond.
 #[derive(Debug)]
@@ -118,20 +113,19 @@ pub struct Bond {
     pub(crate) excused_until: Option<Instant>,
     /// A path is suspected, and judged as soon as another one is heard.
     pub(crate) awaits_witness: bool,
-    /// Punishments of paths that were removed: taking an interface away and back is no pardon.
-    remembered: Vec<(String, SocketAddr, Punishment)>,
+    pub(crate) remembered: RememberedPunishments,
     pub(crate) outputs: VecDeque<Output>,
     /// Something happened that may change the plan.
     is_dirty: bool,
     pub(crate) due: Instant,
     /// When the peer was last told what arrived from it, out of turn.
     pub(crate) last_report: Option<Instant>,
-    /// The second in which events were told, how many, and how many were not.
-    pub(crate) told: (u64, u32, u32),
+    pub(crate) told: Told,
     pub(crate) ledger: Ledger,
     /// Interfaces over their data cap.
     pub(crate) capped: Arc<BTreeSet<String>>,
-    seed: u64,
+    /// Varies the timing of probes.
+    pub(crate) seed: u64,
 }
 
 impl Bond {
@@ -161,12 +155,12 @@ impl Bond {
             state: None,
             has_link: true,
             last_traffic: None,
-            remembered: Vec::new(),
+            remembered: RememberedPunishments::default(),
             outputs: VecDeque::new(),
             is_dirty: true,
             due: now,
             last_report: None,
-            told: (0, 0, 0),
+            told: Told::default(),
             ledger: Ledger::new(now),
             capped: Arc::default(),
             seed,
@@ -175,103 +169,6 @@ impl Bond {
         bond.tell(EventKind::BondCreated { base }, now);
         bond.tell_settings(now);
         bond
-    }
-
-    /// What is known of the peer changed.
-    pub fn set_peer_traits(&mut self, traits: PeerTraits) {
-        if self.traits != traits {
-            self.traits = traits;
-            self.resolve_rules();
-        }
-    }
-
-    /// These interfaces carried what their data caps allow: they are spare from now on, and spare ones are not used. Others
-    /// are what the settings say.
-    pub fn set_capped(&mut self, interfaces: Arc<BTreeSet<String>>) {
-        if self.capped != interfaces {
-            self.capped = interfaces;
-            self.resolve_rules();
-        }
-    }
-
-    /// The peer learned a path. False if it may carry nothing: refused by the rules (then it is shown in the status all the
-    /// same), or one too many.
-    pub fn add_path(&mut self, path: PathInfo, now: Instant) -> bool {
-        if self.members.len() >= MAX_PATHS && !self.members.contains_key(&path.id) {
-            let kind = EventKind::PathRefused {
-                path: path.to_string(),
-                reason: "too many paths",
-            };
-            self.tell(kind, now);
-            return false;
-        }
-        let rule = self.rule_of(&path);
-        let refused = rule.refused;
-        let mut punishment = self.recall(&path).unwrap_or_default();
-        punishment.advance(false, now);
-        let jitter = (self.seed ^ u64::from(path.id.0)).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
-        let member = Member::new(path, rule, punishment, jitter as u32, now);
-        let label = member.label();
-        let is_trial = member.life.phase == Phase::Trial;
-        self.members.insert(member.info.id, Box::new(member));
-        self.is_dirty = true;
-        if let Some(reason) = refused {
-            self.tell(
-                EventKind::PathRefused {
-                    path: label,
-                    reason,
-                },
-                now,
-            );
-            return false;
-        }
-        self.tell(
-            EventKind::PathNominated {
-                path: label.clone(),
-            },
-            now,
-        );
-        if is_trial {
-            self.tell(EventKind::TrialStarted { path: label }, now);
-        }
-        true
-    }
-
-    /// What such a path owed when it was removed.
-    fn recall(&mut self, path: &PathInfo) -> Option<Punishment> {
-        let is_same = |(interface, remote, _): &(String, SocketAddr, _)| {
-            *interface == path.interface && *remote == path.remote
-        };
-        let index = self.remembered.iter().position(is_same)?;
-        let (.., punishment) = self.remembered.remove(index);
-        self.remembered.shrink_to_fit();
-        Some(punishment)
-    }
-
-    /// The path is gone.
-    pub fn remove_path(&mut self, path: PathId, now: Instant) {
-        let Some(mut member) = self.members.remove(&path) else {
-            return;
-        };
-        if member.life.phase == Phase::Up {
-            member.life.punishment.advance(true, now);
-            member.life.punishment.add_failure(true);
-        }
-        if !member.life.punishment.is_clear() {
-            if self.remembered.len() >= REMEMBERED {
-                self.remembered.remove(0);
-            }
-            let Member { info, life, .. } = &*member;
-            let entry = (info.interface.clone(), info.remote, life.punishment);
-            self.remembered.push(entry);
-        }
-        self.is_dirty = true;
-        self.tell(
-            EventKind::PathRemoved {
-                path: member.label(),
-            },
-            now,
-        );
     }
 
     /// Authentic packets arrived on the path, the last of them at `now` (which may lie a little in the past, as stamps do).
@@ -376,7 +273,7 @@ impl Bond {
         let Some(member) = self.members.get_mut(&path) else {
             return;
         };
-        if !member.tell(attributes, now) {
+        if !member.note_told(attributes, now) {
             return;
         }
         let kind = EventKind::PeerAttributes {
@@ -470,19 +367,15 @@ impl Bond {
     /// The path works, and is asked often enough for that to be known.
     pub fn keeps(&self, path: PathId) -> bool {
         self.settings.monitor != MonitorStrategy::Passive
-            && self.members.get(&path).is_some_and(|member| {
-                member.life.phase == Phase::Up && member.rule.refused.is_none()
-            })
+            && self.members.get(&path).is_some_and(|m| m.works())
     }
 
     /// Of the paths that [`Bond::keeps`] keeps the one for packets that one path suffices for: it carries traffic and costs
     /// nothing, if there is such a one.
     pub fn greeted(&self) -> Option<PathId> {
         let kept = self.members.iter().filter(|(path, _)| self.keeps(**path));
-        let best = kept.min_by_key(|(path, member)| {
-            let is_metered = member.rule.is_metered || member.told().is_metered;
-            (is_metered, member.standby.is_some(), **path)
-        });
+        let best = kept
+            .min_by_key(|(path, member)| (member.is_metered(), member.standby.is_some(), **path));
         best.map(|(path, _)| *path)
     }
 
@@ -530,29 +423,6 @@ impl Bond {
             .min()
             .unwrap_or(now)
             .max(now + Duration::from_millis(1))
-    }
-
-    /// What the settings say of a path.
-    pub(crate) fn rule_of(&self, path: &PathInfo) -> Arc<Rule> {
-        let mut rule = Rule::resolve(path, &self.settings, self.traits.is_stock);
-        if self.capped.contains(&path.interface) {
-            rule.cap();
-        }
-        let known = self.members.values().map(|member| &member.rule);
-        let same = known.into_iter().find(|known| ***known == rule);
-        same.map_or_else(|| Arc::new(rule), Arc::clone)
-    }
-
-    /// Rules or the peer changed.
-    pub(crate) fn resolve_rules(&mut self) {
-        let ids: Vec<PathId> = self.members.keys().copied().collect();
-        for id in ids {
-            let rule = self.members.get(&id).map(|m| self.rule_of(&m.info));
-            if let (Some(rule), Some(member)) = (rule, self.members.get_mut(&id)) {
-                member.rule = rule;
-            }
-        }
-        self.is_dirty = true;
     }
 
     pub(crate) fn mark_dirty(&mut self) {

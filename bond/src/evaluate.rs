@@ -364,35 +364,22 @@ impl Bond {
     /// Paths outside the plan are asked rarely.
     fn set_standby(&mut self) {
         let used = self.used();
-        let place = |member: &Member| {
-            (
-                member.info.interface.clone(),
-                member.info.remote.ip().to_canonical(),
-            )
+        // One path stands for all of a wire: one in use, or the first that works.
+        let works = |member: &Member| member.works() && member.suspected.is_none();
+        let is_stood_for = |(id, member): (&PathId, &Box<Member>)| {
+            let wire = self.members.iter().filter(|(_, m)| m.shares_wire(member));
+            let working = wire.filter(|(_, m)| works(m)).map(|(id, _)| id);
+            let first = working.min_by_key(|id| (!used.contains_key(id), **id));
+            first.is_some_and(|first| first != id)
         };
-        // One path stands for all ports of a link and an address: one in use, or the first that works.
-        let mut first: BTreeMap<_, (bool, PathId)> = BTreeMap::new();
-        let works = |member: &Member| {
-            member.life.phase == Phase::Up
-                && member.rule.refused.is_none()
-                && member.suspected.is_none()
-        };
-        for (id, member) in self.members.iter().filter(|(_, member)| works(member)) {
-            let rank = (!used.contains_key(id), *id);
-            let best = first.entry(place(member)).or_insert(rank);
-            *best = rank.min(*best);
-        }
-        for (id, member) in &mut self.members {
-            let is_metered = member.rule.is_metered || member.told().is_metered;
-            let stands_in = first
-                .get(&place(member))
-                .is_some_and(|(_, first)| first != id);
+        let stood_for: Vec<bool> = self.members.iter().map(is_stood_for).collect();
+        for ((id, member), is_stood_for) in self.members.iter_mut().zip(stood_for) {
             member.is_used = used.contains_key(id);
             member.standby = if member.is_used {
                 None
-            } else if stands_in {
+            } else if is_stood_for {
                 Some(Standby::Port)
-            } else if is_metered {
+            } else if member.is_metered() {
                 Some(Standby::Metered)
             } else if member.mode() == LinkMode::Spare {
                 Some(Standby::Spare)

@@ -50,9 +50,9 @@
 //!
 //! # Where things are
 //!
-//! [`config`] reads settings · [`bond`] is the bond's verbs, `evaluate` and `idle` its decision · `member`, `rule`, [`failover`],
-//! `watch`, [`suspicion`], [`quality`], `capacity`, [`probe`], [`probe_interval`] make up one path, `supervise` compares them · [`policy`] holds the
-//! policies · [`plan`] and [`flow`] are what workers run ·
+//! [`config`] reads settings · [`bond`] is the bond's verbs, `roster` its paths, `evaluate` and `idle` its decision · `member`, `rule`, [`failover`],
+//! `watch`, `judgement`, [`suspicion`], [`quality`], `loss`, `capacity`, [`probe`], [`probe_interval`] make up one path, `supervise`
+//! compares them · [`policy`] holds the policies · [`plan`] and [`flow`] are what workers run ·
 //! [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their
 //! meaning are in `docs/bonding.md`.
 
@@ -68,6 +68,7 @@ mod event_json;
 pub mod failover;
 pub mod flow;
 mod idle;
+mod judgement;
 pub mod link_name;
 mod loss;
 mod member;
@@ -81,6 +82,7 @@ pub mod qos;
 pub mod quality;
 mod rehearsal;
 mod report;
+mod roster;
 mod rule;
 pub mod status;
 mod supervise;
@@ -99,4 +101,5 @@ pub use path::{PathId, PathInfo};
 pub use plan::{Cursor, PathIndex, Pick, Plan};
 pub use qos::{QosLedger, QosSamples};
 pub use rehearsal::Rehearsal;
+pub use roster::MAX_PATHS;
 pub use status::{BondState, BondStatus, CapacitySource, PathStatus};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::flow::{HashPolicy, hash_frame};
 
-/// Index into a peer's table of paths, of which there are at most [`crate::bond::MAX_PATHS`].
+/// Index into a peer's table of paths, of which there are at most [`crate::MAX_PATHS`].
 pub type PathIndex = u8;
 
 /// How many slots a hashed plan has.

@@ -25,6 +25,7 @@ const ALONE: Duration = Duration::from_secs(1);
 const PROBE_BYTES: f64 = 149.0;
 /// Share of the traffic that probes under load may add. Requirement 28 allows 0.002 for them, the peer's probes, and reports.
 const BUSY_SHARE: f64 = 0.0007;
+
 /// Why a path waits for others to fail.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Standby {

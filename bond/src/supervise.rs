@@ -93,23 +93,13 @@ impl Bond {
     }
 
     fn find_alternatives(&mut self) {
-        let place = |member: &Member| {
-            (
-                member.info.interface.clone(),
-                member.info.remote.ip().to_canonical(),
-            )
+        let has_alternative = |member: &Member| {
+            let mut others = self.members.values();
+            others.any(|other| other.works() && !other.shares_wire(member))
         };
-        let works =
-            |member: &Member| member.life.phase == Phase::Up && member.rule.refused.is_none();
-        let places: Vec<_> = self
-            .members
-            .values()
-            .filter(|m| works(m))
-            .map(|m| place(m))
-            .collect();
-        for member in self.members.values_mut() {
-            let own = place(member);
-            member.has_alternative = places.iter().any(|other| *other != own);
+        let found: Vec<bool> = self.members.values().map(|m| has_alternative(m)).collect();
+        for (member, found) in self.members.values_mut().zip(found) {
+            member.has_alternative = found;
         }
     }
 

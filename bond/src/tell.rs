@@ -10,6 +10,15 @@ use crate::event::{BondEvent, EventKind};
 /// Events per second; further ones are counted only.
 const EVENTS_PER_SECOND: u32 = 10;
 
+/// What was told within a second.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Told {
+    /// Since the clock's origin.
+    second: u64,
+    count: u32,
+    left_out: u32,
+}
+
 impl Bond {
     pub(crate) fn tell_settings(&mut self, now: Instant) {
         let settings = Arc::clone(&self.settings);
@@ -25,19 +34,23 @@ impl Bond {
 
     pub(crate) fn tell(&mut self, kind: EventKind, now: Instant) {
         let second = now.as_millis() / 1000;
-        if second > self.told.0 {
-            let left_out = self.told.2;
-            self.told = (second, 0, 0);
-            if left_out > 0 {
-                self.push_event(EventKind::Suppressed { count: left_out }, now);
+        if second > self.told.second {
+            let fresh = Told {
+                second,
+                ..Told::default()
+            };
+            let before = std::mem::replace(&mut self.told, fresh);
+            if before.left_out > 0 {
+                let count = before.left_out;
+                self.push_event(EventKind::Suppressed { count }, now);
             }
         }
         // The creation of a bond with many paths is not a flood.
-        if self.told.1 >= EVENTS_PER_SECOND + self.members.len() as u32 * 3 {
-            self.told.2 += 1;
+        if self.told.count >= EVENTS_PER_SECOND + self.members.len() as u32 * 3 {
+            self.told.left_out += 1;
             return;
         }
-        self.told.1 += 1;
+        self.told.count += 1;
         self.push_event(kind, now);
     }
 

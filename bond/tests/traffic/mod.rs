@@ -4,18 +4,23 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses its part")]
 
 mod bbr;
+mod flow;
+mod link;
 mod tcp;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bbr::Bbr;
 use bond::plan::{Cursor, Pick, SLOTS};
 use bond::{
-    Bond, BondEvent, DeliveryReport, EventKind, Output, PathId, PathInfo, PeerTraits, Plan,
-    PolicySettings,
+    Bond, BondEvent, EventKind, Output, PathId, PathInfo, PeerTraits, Plan, PolicySettings,
 };
+pub use flow::Flow;
+use flow::Sender;
+pub use link::Link;
+use link::{Load, Packet};
 use protocol::{Address, Instant};
 use tcp::Tcp;
 
@@ -24,6 +29,8 @@ pub const PACKET: u64 = 1250;
 const ANSWER: u64 = 80;
 const PROBE: u64 = 70;
 const STEP: Duration = Duration::from_millis(1);
+const REPORT_INTERVAL: Duration = Duration::from_millis(100);
+const PEER: Address = Address::from_u64(0x16_a03a_3d03);
 /// What the numbers of paths of one wire differ by.
 pub const PORT: u32 = 100;
 
@@ -32,101 +39,20 @@ fn wire(path: PathId) -> PathId {
     PathId(path.0 % PORT)
 }
 
-/// A link, as it is at present.
-#[derive(Clone, Debug)]
-pub struct Link {
-    /// Bit/s.
-    pub rate: f64,
-    /// One way.
-    pub delay: Duration,
-    /// How long the queue may be, in time.
-    pub buffer: Duration,
-    /// Of each packet to be lost, besides those that find the queue full.
-    pub loss: f64,
-    credit: f64,
-    queue: VecDeque<Packet>,
-    queued: u64,
-    sequence: u64,
-    /// At the receiver, since the last report: bytes, packets, highest sequence number then and now.
-    arrived: (u64, u32, u64, u64),
-    latest_sent: Option<Instant>,
-    last_echo: Option<Instant>,
-    /// Told to the bond every 50 ms.
-    sent: (u64, u64),
-    received: (u64, u64),
-    /// Bytes that left, in all.
-    pub bytes: u64,
-    /// Packets that found the queue full.
-    pub dropped: u64,
-}
-
-impl Link {
-    /// 5 ms away, with a queue of 40 ms.
-    pub fn new(megabits: f64) -> Self {
-        Self {
-            rate: megabits * 1e6,
-            delay: Duration::from_millis(5),
-            buffer: Duration::from_millis(40),
-            loss: 0.0,
-            credit: 0.0,
-            queue: VecDeque::new(),
-            queued: 0,
-            sequence: 0,
-            arrived: (0, 0, 0, 0),
-            latest_sent: None,
-            last_echo: None,
-            sent: (0, 0),
-            received: (0, 0),
-            bytes: 0,
-            dropped: 0,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Load {
-    Data { flow: usize, number: u64 },
-    Probe(u64),
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Packet {
-    load: Load,
-    path: PathId,
-    bytes: u64,
-    sent: Instant,
-    sequence: u64,
-}
-
 enum Arrival {
-    There(PathId, Packet),
+    There(Packet),
     Back(PathId, Load),
 }
 
-/// What sends.
-enum Sender {
-    Tcp(Tcp),
-    Bbr(Bbr),
-    /// Packets a fixed time apart.
-    Paced {
-        interval: Duration,
-        next: Instant,
-    },
+fn new_bond(settings: Arc<PolicySettings>, is_stock: bool, now: Instant, seed: u64) -> Bond {
+    let traits = PeerTraits {
+        is_stock,
+        can_reorder: false,
+    };
+    Bond::new(settings, PEER, traits, now, seed)
 }
 
-/// A flow.
-pub struct Flow {
-    sender: Sender,
-    hash: u32,
-    /// Bytes that arrived for the first time.
-    pub arrived: u64,
-    pub is_over: bool,
-    /// Path of its last packet, and when that last changed.
-    pub path: Option<PathId>,
-    pub moves: Vec<Instant>,
-}
-
-/// Everything.
+/// The links, the bond over them, and the flows that it spreads.
 pub struct Network {
     pub now: Instant,
     pub bond: Bond,
@@ -163,14 +89,9 @@ impl Network {
         seed: u64,
     ) -> Self {
         let now = Instant::from_millis(1_000_000);
-        let traits = PeerTraits {
-            is_stock,
-            can_reorder: false,
-        };
-        let peer = Address::from_u64(0x16_a03a_3d03);
         let mut network = Self {
             now,
-            bond: Bond::new(Arc::new(settings), peer, traits, now, seed),
+            bond: new_bond(Arc::new(settings), is_stock, now, seed),
             links: BTreeMap::new(),
             flows: Vec::new(),
             events: Vec::new(),
@@ -213,15 +134,8 @@ impl Network {
     /// The bond, with a new one in its place.
     pub fn take_bond(&mut self) -> Bond {
         let settings = Arc::clone(self.bond.settings());
-        let peer = Address::from_u64(0x16_a03a_3d03);
-        let traits = PeerTraits {
-            is_stock: true,
-            can_reorder: false,
-        };
-        std::mem::replace(
-            &mut self.bond,
-            Bond::new(settings, peer, traits, self.now, 1),
-        )
+        let fresh = new_bond(settings, self.is_stock, self.now, 1);
+        std::mem::replace(&mut self.bond, fresh)
     }
 
     pub fn link(&mut self, id: u32) -> &mut Link {
@@ -241,14 +155,7 @@ impl Network {
 
     fn start(&mut self, sender: Sender) -> usize {
         let hash = self.draw() as u32;
-        self.flows.push(Flow {
-            sender,
-            hash,
-            arrived: 0,
-            is_over: false,
-            path: None,
-            moves: Vec::new(),
-        });
+        self.flows.push(Flow::new(sender, hash));
         self.flows.len() - 1
     }
 
@@ -317,30 +224,19 @@ impl Network {
         self.plan = slots;
     }
 
-    /// A packet enters a link's queue, if there is room.
+    /// A packet is sent on a path, into the queue of its wire.
     fn put(&mut self, id: PathId, load: Load, bytes: u64) {
-        let lost = self.chance();
-        let now = self.now;
+        let chance = self.chance();
         let link = self.links.get_mut(&id).expect("a link");
-        link.sequence += 1;
-        let sequence = link.sequence;
-        let link = self.links.get_mut(&wire(id)).expect("a wire");
-        let room = link.rate / 8.0 * link.buffer.as_secs_f64();
-        if link.queued as f64 + bytes as f64 > room.max(3.0 * PACKET as f64) {
-            link.dropped += 1;
-            return;
-        }
-        if lost < link.loss {
-            return;
-        }
-        link.queued += bytes;
-        link.queue.push_back(Packet {
+        let packet = Packet {
             load,
             path: id,
             bytes,
-            sent: now,
-            sequence,
-        });
+            sent: self.now,
+            sequence: link.next_sequence(),
+        };
+        let link = self.links.get_mut(&wire(id)).expect("a wire");
+        link.take_in(packet, chance);
     }
 
     fn send(&mut self, flow: usize, number: u64) {
@@ -369,23 +265,13 @@ impl Network {
     }
 
     fn serve(&mut self) {
-        let now = self.now;
         let mut leaving = Vec::new();
         for link in self.links.values_mut() {
-            let per_step = link.rate / 8.0 * STEP.as_secs_f64();
-            link.credit = (link.credit + per_step).min(per_step.max(2.0 * PACKET as f64));
-            while let Some(packet) = link.queue.front().copied() {
-                if link.credit < packet.bytes as f64 {
-                    break;
-                }
-                link.credit -= packet.bytes as f64;
-                link.queue.pop_front();
-                link.queued -= packet.bytes;
-                leaving.push((packet.path, now + link.delay, packet));
-            }
+            let at = self.now + link.delay;
+            leaving.extend(link.serve().into_iter().map(|packet| (at, packet)));
         }
-        for (id, at, packet) in leaving {
-            self.schedule(at, Arrival::There(id, packet));
+        for (at, packet) in leaving {
+            self.schedule(at, Arrival::There(packet));
         }
     }
 
@@ -401,8 +287,8 @@ impl Network {
             }
             let now = self.now;
             match entry.remove() {
-                Arrival::There(id, packet) => {
-                    let link = self.links.get_mut(&id).expect("a link");
+                Arrival::There(packet) => {
+                    let link = self.links.get_mut(&packet.path).expect("a link");
                     if let Load::Probe(_) = packet.load {
                         let gate = Duration::from_millis(166);
                         let is_early = |last: Instant| now.duration_since(last) < gate;
@@ -411,12 +297,9 @@ impl Network {
                         }
                         link.last_echo = Some(now);
                     }
-                    link.arrived.0 += packet.bytes;
-                    link.arrived.1 += 1;
-                    link.arrived.3 = link.arrived.3.max(packet.sequence);
-                    link.latest_sent = link.latest_sent.max(Some(packet.sent));
+                    link.note_arrival(&packet);
                     let at = now + link.delay;
-                    self.schedule(at, Arrival::Back(id, packet.load));
+                    self.schedule(at, Arrival::Back(packet.path, packet.load));
                 }
                 Arrival::Back(id, Load::Probe(token)) => {
                     self.bond.handle_received(id, 1, PROBE, now);
@@ -427,12 +310,9 @@ impl Network {
                     link.received.0 += number % 2;
                     link.received.1 += number % 2 * ANSWER;
                     let flow = &mut self.flows[flow];
-                    let is_new = match &mut flow.sender {
-                        Sender::Tcp(tcp) => tcp.acknowledge(number, now),
-                        Sender::Bbr(bbr) => bbr.acknowledge(number, now),
-                        Sender::Paced { .. } => true,
-                    };
-                    flow.arrived += if is_new { PACKET } else { 0 };
+                    if flow.sender.acknowledge(number, now) {
+                        flow.arrived += PACKET;
+                    }
                 }
             }
         }
@@ -447,20 +327,7 @@ impl Network {
             if self.flows[flow].is_over {
                 continue;
             }
-            loop {
-                let now = self.now;
-                let number = match &mut self.flows[flow].sender {
-                    Sender::Tcp(tcp) => tcp.next(now),
-                    Sender::Bbr(bbr) => bbr.next(now),
-                    Sender::Paced { interval, next } if *next <= now => {
-                        *next = *next + *interval;
-                        Some(0)
-                    }
-                    Sender::Paced { .. } => None,
-                };
-                let Some(number) = number else {
-                    break;
-                };
+            while let Some(number) = self.flows[flow].sender.next(self.now) {
                 self.send(flow, number);
             }
         }
@@ -493,24 +360,11 @@ impl Network {
             self.bond.handle_slot_bytes(told, now);
         }
         if !self.is_stock && now >= self.next_report {
-            self.next_report = now + Duration::from_millis(100);
+            self.next_report = now + REPORT_INTERVAL;
             for (id, link) in &mut self.links {
-                let (bytes, packets, before, highest) = link.arrived;
-                if packets == 0 {
-                    continue;
+                if let Some(report) = link.report() {
+                    self.bond.handle_delivery_report(*id, &report, now);
                 }
-                link.arrived = (0, 0, highest, highest);
-                let report = DeliveryReport {
-                    bytes,
-                    packets,
-                    lost: (highest - before).saturating_sub(u64::from(packets)) as u32,
-                    interval: Duration::from_millis(100),
-                    latest_sent: link.latest_sent.expect("something arrived"),
-                    unreported: 0,
-                    oldest_unreported: None,
-                    silence: Duration::ZERO,
-                };
-                self.bond.handle_delivery_report(*id, &report, now);
             }
         }
     }
