@@ -366,13 +366,13 @@ impl Bond {
         let used = self.used();
         // One path stands for all of a wire: one in use, or the first that works.
         let works = |member: &Member| member.works() && member.suspected.is_none();
-        let is_stood_for = |(id, member): (&PathId, &Box<Member>)| {
-            let wire = self.members.iter().filter(|(_, m)| m.shares_wire(member));
-            let working = wire.filter(|(_, m)| works(m)).map(|(id, _)| id);
-            let first = working.min_by_key(|id| (!used.contains_key(id), **id));
-            first.is_some_and(|first| first != id)
+        let is_stood_for = |member: &Member| {
+            let others = self.members.iter();
+            let wire = others.filter(|(_, other)| works(other) && other.shares_wire(member));
+            let first = wire.min_by_key(|(id, _)| (!used.contains_key(id), **id));
+            first.is_some_and(|(first, _)| *first != member.info.id)
         };
-        let stood_for: Vec<bool> = self.members.iter().map(is_stood_for).collect();
+        let stood_for: Vec<bool> = self.members.values().map(|m| is_stood_for(m)).collect();
         for ((id, member), is_stood_for) in self.members.iter_mut().zip(stood_for) {
             member.is_used = used.contains_key(id);
             member.standby = if member.is_used {

@@ -226,7 +226,8 @@ impl Member {
             report.bytes,
             (report.packets.into(), report.lost.into()),
             report.interval,
-            (self.queues_are_ours(now), was_down),
+            self.queues_are_ours(now),
+            was_down,
             now,
         );
     }

@@ -13,9 +13,9 @@ use crate::packed::{pack, unpack};
 /// the block that is not full yet.
 const BLOCKS: usize = 9;
 const BLOCK: u8 = 8;
-/// Round trips that tell of a queue that grows, and by how many µs they then exceed the fastest.
-const LATEST: u8 = 8;
-const GROWING: u32 = 10_000;
+/// A queue may be growing if one of so many latest round trips exceeded the fastest by more than so many µs.
+const QUEUE_ROUND_TRIPS: u8 = 8;
+const QUEUE_MICROS: u32 = 10_000;
 /// The largest latency is kept with so many bits of fraction: to a 4096th.
 const FRACTION: u32 = 11;
 /// The largest latency is told from so many times so many seconds: ten seconds at least.
@@ -67,7 +67,7 @@ struct RoundTrips {
 
 impl RoundTrips {
     /// How many samples the newest block has.
-    fn newest(&self) -> u8 {
+    fn in_newest(&self) -> u8 {
         match self.count % BLOCK {
             0 => BLOCK.min(self.count),
             part => part,
@@ -75,14 +75,14 @@ impl RoundTrips {
     }
 
     fn add(&mut self, micros: u32) {
-        if self.newest() == BLOCK {
+        if self.in_newest() == BLOCK {
             self.blocks.rotate_right(1);
             self.blocks[0] = Moments::default();
             self.count = self.count.min(BLOCK * (BLOCKS as u8 - 1));
         }
         self.count += 1;
         // Welford's method.
-        let count = f32::from(self.newest());
+        let count = f32::from(self.in_newest());
         let block = &mut self.blocks[0];
         let off = micros as f32 - block.mean;
         block.mean += off / count;
@@ -95,7 +95,7 @@ impl RoundTrips {
             return None;
         }
         let full = usize::from(self.count.div_ceil(BLOCK));
-        let counts = [self.newest()].into_iter().chain([BLOCK; BLOCKS]);
+        let counts = [self.in_newest()].into_iter().chain([BLOCK; BLOCKS]);
         let (_, _, squares) = self.blocks[..full].iter().zip(counts).fold(
             (0.0, 0.0, 0.0),
             |(count, mean, squares), (block, more)| {
@@ -116,6 +116,7 @@ impl RoundTrips {
 /// The largest round trip, in µs, of about the ten seconds before the latest one: no news is no change.
 #[derive(Clone, Debug, Default)]
 struct WindowedMax {
+    /// Number of the newest.
     newest: u32,
     /// The newest first.
     maxima: [u16; MAXIMA],
@@ -228,7 +229,7 @@ impl Quality {
         self.capacity.add_round_trip(f64::from(micros), now);
         let fastest = self.smallest.map_or(micros, |least| least.min(micros));
         self.smallest = Some(fastest);
-        self.since_queue = if micros > fastest.saturating_add(GROWING) {
+        self.since_queue = if micros > fastest.saturating_add(QUEUE_MICROS) {
             Some(0)
         } else {
             self.since_queue.map(|since| since.saturating_add(1))
@@ -237,7 +238,8 @@ impl Quality {
 
     /// A queue may be growing: one of the latest round trips took longer than the fastest by a good part of a queue.
     pub(crate) fn may_queue(&self) -> bool {
-        self.since_queue.is_some_and(|since| since < LATEST)
+        self.since_queue
+            .is_some_and(|since| since < QUEUE_ROUND_TRIPS)
     }
 
     /// Of packets sent, so many arrived and so many did not.
@@ -276,7 +278,8 @@ impl Quality {
         bytes: u64,
         (packets, lost): (u64, u64),
         interval: Duration,
-        (ours, down): (bool, bool),
+        ours: bool,
+        down: bool,
         now: Instant,
     ) {
         let queue = (self.least_round_trip(), ours);

@@ -7,15 +7,30 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bond::config::{LinkMode, LinkSelectMethod, LinkSettings};
 use bond::plan::{Cursor, Pick};
 use bond::{
-    Bond, BondEvent, DeliveryReport, EventKind, Output, PathId, PathInfo, PeerTraits, Plan,
-    PolicySettings,
+    BasePolicy, Bond, BondEvent, DeliveryReport, EventKind, Output, PathId, PathInfo, PeerTraits,
+    Plan, PolicySettings,
 };
 use protocol::{Address, Instant};
 
 /// The peer of every test.
 pub const PEER: Address = Address::from_u64(0x16_a03a_3d03);
+
+/// wan1 is primary, the others are spare.
+pub fn one_primary(links: u32) -> PolicySettings {
+    let mut settings = PolicySettings::standard(BasePolicy::ActiveBackup);
+    settings.link_select = LinkSelectMethod::Always;
+    for id in 1..=links {
+        let mut link = LinkSettings::new(&format!("wan{id}"));
+        if id == 1 {
+            link.mode = LinkMode::Primary;
+        }
+        settings.links.push(link);
+    }
+    settings
+}
 
 /// A wire between two nodes.
 #[derive(Clone, Debug)]
@@ -323,6 +338,16 @@ impl World {
             self.run(Duration::from_millis(1));
         }
         None
+    }
+
+    /// The path that carries everything.
+    pub fn active(&self) -> u32 {
+        match self.bond.plan() {
+            Plan::Single(id) => id.0,
+            // Idle: the first of two copies.
+            Plan::Every(paths) => paths[0].0,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub fn uses(&self, id: u32) -> bool {
