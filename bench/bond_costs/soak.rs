@@ -6,11 +6,9 @@ use std::time::Duration;
 
 use bond::{BasePolicy, BondSettings, PolicySettings};
 use node::io::Command;
-use node::testing::{Conditions, Net};
+use node::testing::{Conditions, Net, identity};
+use protocol::Verb;
 use protocol::world::{World, WorldKind};
-use protocol::{SecretIdentity, Verb};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 use crate::{Measurement, live_bytes, settings};
 
@@ -30,10 +28,6 @@ const CHANCE: usize = 4096;
 pub(crate) struct Soak {
     net: Net,
     reloads: usize,
-}
-
-fn identity(seed: u64) -> SecretIdentity {
-    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
 }
 
 fn ip(node: usize, link: u8) -> IpAddr {
@@ -63,25 +57,13 @@ impl Soak {
         net.add(root, &planet, &[at_root]);
         net.add(identity(2), &planet, &endpoints(A));
         net.add(identity(3), &planet, &endpoints(B));
-        for (a, b) in (1..=LINKS).flat_map(|a| (1..=LINKS).map(move |b| (a, b))) {
-            if a != b {
-                net.block(ip(A, a), ip(B, b));
-            }
-        }
+        net.pair_interfaces(A, B);
         for (node, peer) in [(A, B), (B, A)] {
             if let Some(base) = policy {
                 net.command(node, bonding(base));
             }
             net.run_for(Duration::from_secs(1));
-            let identity = net.nodes[peer].identity.public().clone();
-            let endpoints = endpoints(peer);
-            net.command(
-                node,
-                Command::LoadPeer {
-                    identity,
-                    endpoints,
-                },
-            );
+            net.introduce(node, peer);
         }
         Self { net, reloads: 0 }
     }

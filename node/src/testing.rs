@@ -27,6 +27,11 @@ const START: Instant = Instant::from_millis(1_000_000);
 /// The wall clock at that instant, ms since the epoch.
 const START_WALL: u64 = 1_700_000_000_000;
 
+/// An identity, the same for the same seed.
+pub fn identity(seed: u64) -> SecretIdentity {
+    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
+}
+
 /// How the network treats datagrams.
 #[derive(Clone, Copy, Debug)]
 pub struct Conditions {
@@ -225,6 +230,26 @@ impl Net {
             self.next_link += 1;
         }
         links
+    }
+
+    /// A node is told who another one is and where, as if it had met it before.
+    pub fn introduce(&mut self, index: usize, peer: usize) {
+        let peer = &self.nodes[peer];
+        let command = Command::LoadPeer {
+            identity: peer.identity.public().clone(),
+            endpoints: peer.links.iter().map(|link| link.local).collect(),
+        };
+        self.command(index, command);
+    }
+
+    /// Of the interfaces of two nodes only those of one name reach each other.
+    pub fn pair_interfaces(&mut self, a: usize, b: usize) {
+        let [a, b] = [a, b].map(|index| self.nodes[index].links.clone());
+        for (a, b) in a.iter().flat_map(|a| b.iter().map(move |b| (a, b))) {
+            if a.interface != b.interface {
+                self.block(a.local.ip(), b.local.ip());
+            }
+        }
     }
 
     /// Datagrams between these two addresses vanish, both ways.

@@ -112,6 +112,13 @@ pub(crate) const SILENT_LANE: Duration = ms(2_000);
 /// What is assumed of a path whose round trip was not measured.
 pub(crate) const UNKNOWN_ROUND_TRIP: Duration = ms(200);
 
+/// A bonded peer's path is left by those who have no bond with it after so long a silence,
+pub(crate) const FOLLOW_SILENCE: Duration = ms(500);
+/// for one on which the peer was heard so lately,
+pub(crate) const FOLLOW_HEARD: Duration = ms(100);
+/// at most this often: with little traffic each path is silent now and then.
+pub(crate) const FOLLOW_REST: Duration = ms(2_000);
+
 /// `then` lies less than `window` before `now`.
 pub(crate) fn within(then: Option<Instant>, now: Instant, window: Duration) -> bool {
     then.is_some_and(|then| now.duration_since(then) < window)
@@ -126,10 +133,3 @@ pub(crate) fn due(then: Option<Instant>, now: Instant, interval: Duration) -> bo
 pub(crate) fn millis_since(then: Instant, now: Instant) -> u64 {
     u64::try_from(now.duration_since(then).as_millis()).unwrap_or(u64::MAX)
 }
-
-/// A bonded peer's path is left by those who have no bond with it after so long a silence,
-pub(crate) const FOLLOW_SILENCE: Duration = Duration::from_millis(500);
-/// for one on which the peer was heard so lately,
-pub(crate) const FOLLOW_HEARD: Duration = Duration::from_millis(100);
-/// at most this often: with little traffic each path is silent now and then.
-pub(crate) const FOLLOW_REST: Duration = Duration::from_secs(2);

@@ -6,21 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use node::io::{Input, PathKey};
-use node::testing::{Conditions, Net};
-use protocol::SecretIdentity;
+use node::testing::{Conditions, Net, identity};
 use protocol::world::{World, WorldKind};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 const ROOT: usize = 0;
 const LEAF: usize = 1;
 
 fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
-}
-
-fn identity(seed: u64) -> SecretIdentity {
-    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
 }
 
 #[test]

@@ -6,20 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use node::io::Event;
-use node::testing::{Conditions, Net};
-use protocol::SecretIdentity;
+use node::testing::{Conditions, Net, identity};
 use protocol::world::{World, WorldKind};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 const ROOT: usize = 0;
 
 fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
-}
-
-fn identity(seed: u64) -> SecretIdentity {
-    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
 }
 
 /// A root at 10.0.0.1, and leaves in 10.0.1.0/24 that start at one moment.

@@ -373,14 +373,7 @@ fn finding_11_links_are_interfaces_however_many_ports_they_have() {
         let settings = policy("balance-xor", json!({}));
         net.world.net.command(A, bonding(&settings));
         net.world.net.command(B, bonding(&settings));
-        for (node, peer) in [(A, B), (B, A)] {
-            let peer = &net.world.net.nodes[peer];
-            let peer = Command::LoadPeer {
-                identity: peer.identity.public().clone(),
-                endpoints: peer.links.iter().map(|link| link.local).collect(),
-            };
-            net.world.net.command(node, peer);
-        }
+        net.introduce();
         let flows: Vec<Flow> = linux_flows(120);
         net.load(A, &flows, ms(50));
         net.load(B, &flows, ms(50));

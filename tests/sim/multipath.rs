@@ -126,11 +126,7 @@ impl Multipath {
         let mut world = Members::at(seed, 2, Conditions::default(), |node| {
             endpoints(node, links, ports)
         });
-        for (a, b) in (1..=links).flat_map(|a| (1..=links).map(move |b| (a, b))) {
-            if a != b {
-                world.net.block(ip(A, a), ip(B, b));
-            }
-        }
+        world.net.pair_interfaces(A, B);
         if kind == Kind::Plain {
             let config = Config {
                 is_plain: true,
@@ -167,16 +163,9 @@ impl Multipath {
     }
 
     /// Each learns where the other is.
-    fn introduce(&mut self) {
-        for (node, peer) in [(A, B), (B, A)] {
-            let identity = self.world.net.nodes[peer].identity.public().clone();
-            let endpoints = endpoints(peer, self.links, self.ports);
-            let peer = Command::LoadPeer {
-                identity,
-                endpoints,
-            };
-            self.world.net.command(node, peer);
-        }
+    pub(crate) fn introduce(&mut self) {
+        self.world.net.introduce(A, B);
+        self.world.net.introduce(B, A);
     }
 
     pub(crate) fn now(&self) -> Instant {

@@ -10,6 +10,14 @@ use crate::multipath::{A, B, Kind, Multipath, ms, policy, seconds};
 /// Links between the two.
 const LINKS: u8 = 3;
 
+/// All but `none` and `broadcast`.
+const POLICIES: [&str; 4] = [
+    "active-backup",
+    "balance-rr",
+    "balance-xor",
+    "balance-aware",
+];
+
 /// Time between packets of the stream.
 const INTERVAL: Duration = ms(10);
 
@@ -68,12 +76,7 @@ fn forgive(net: &mut Multipath, link: u8) {
 /// Whichever direction had failed: the link is back soon after, even if nobody sends anything.
 #[test]
 fn a_link_that_failed_one_way_comes_back_without_traffic() {
-    for base in [
-        "active-backup",
-        "balance-rr",
-        "balance-xor",
-        "balance-aware",
-    ] {
+    for base in POLICIES {
         let both = || policy(base, json!({}));
         let mut net = Multipath::with_ports(Kind::Ours, 82, (LINKS, 2), [both(), both()]);
         net.settle(A);
@@ -105,12 +108,7 @@ fn a_link_that_failed_one_way_comes_back_without_traffic() {
 
 #[test]
 fn a_black_hole_is_left_in_a_tenth_of_a_second() {
-    for base in [
-        "active-backup",
-        "balance-rr",
-        "balance-xor",
-        "balance-aware",
-    ] {
+    for base in POLICIES {
         let outages = outages(Kind::Ours, base, 81, 40);
         let (median, worst) = (outages[outages.len() / 2], outages[outages.len() - 1]);
         assert!(

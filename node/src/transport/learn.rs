@@ -112,9 +112,9 @@ impl Transport {
         let mut present = false;
         let mut ask = Vec::new();
         for known in record.paths.iter_mut().filter(|p| concerns(p.key)) {
-            let record = self.paths.get(known.key);
+            let path = self.paths.get(known.key);
             let last = known.heard();
-            if last.is_none() || !record.is_some_and(|record| record.is_alive(now)) {
+            if last.is_none() || !path.is_some_and(|path| path.is_alive(now)) {
                 continue;
             }
             present = true;

@@ -110,7 +110,7 @@ impl Transport {
             paths: paths.into_boxed_slice(),
             measured: self.is_measured(address),
             sampled: self.is_measured(address) && !self.is_own(address),
-            idle: self.is_idle(address),
+            idle: self.has_idle_bond(address),
             numbering: numbering.map(|numbering| numbering.origin),
             counted: self.counted_origin(address),
             duplicates: self.duplicate_filter(address),

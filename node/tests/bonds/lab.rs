@@ -8,11 +8,9 @@ use std::time::Duration;
 use bond::{BasePolicy, BondSettings, EventKind, PolicySettings};
 use node::io::{Command, Config, Event, LinkId};
 use node::snapshot::PeerEntry;
-use node::testing::{Conditions, Net};
+use node::testing::{Conditions, Net, identity};
+use protocol::Verb;
 use protocol::world::{World, WorldKind};
-use protocol::{SecretIdentity, Verb};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 pub(crate) const A: usize = 1;
 pub(crate) const B: usize = 2;
@@ -24,10 +22,6 @@ pub(crate) const FRAME_PAYLOAD: usize = 333;
 pub(crate) const FRAME_LENGTH: usize = 28 + FRAME_PAYLOAD;
 /// Header and verb, and nothing else.
 pub(crate) const ECHO_LENGTH: usize = 28;
-
-pub(crate) fn identity(seed: u64) -> SecretIdentity {
-    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
-}
 
 /// The address of a node's link; links of one number are connected with each other, and with the root.
 pub(crate) fn ip(node: usize, link: u8) -> IpAddr {
@@ -80,11 +74,7 @@ pub(crate) fn two_with(
     net.add(root, &planet, &[at_root]);
     net.add(identity(2), &planet, &endpoints(A));
     net.add(identity(3), &planet, &endpoints(B));
-    for (a, b) in (1..=LINKS).flat_map(|a| (1..=LINKS).map(move |b| (a, b))) {
-        if a != b {
-            net.block(ip(A, a), ip(B, b));
-        }
-    }
+    net.pair_interfaces(A, B);
     for node in plain_ones {
         net.command(*node, plain());
     }
@@ -94,17 +84,8 @@ pub(crate) fn two_with(
         }
     }
     net.run_for(SECOND);
-    for (node, peer) in [(A, B), (B, A)] {
-        let identity = net.nodes[peer].identity.public().clone();
-        let endpoints = endpoints(peer);
-        net.command(
-            node,
-            Command::LoadPeer {
-                identity,
-                endpoints,
-            },
-        );
-    }
+    net.introduce(A, B);
+    net.introduce(B, A);
     net.run_for(SECOND);
     exchange(&mut net, 3 * SECOND);
     net
@@ -139,7 +120,7 @@ pub(crate) fn entry(net: &Net, of: usize, peer: usize) -> &PeerEntry {
     snapshot.peer(net.nodes[peer].address()).unwrap()
 }
 
-/// The number of the link, 1 to 3, that each slot of A's plan uses.
+/// The number of the link, 1 to 3, that each slot or turn of a plan uses.
 pub(crate) fn planned(net: &Net, of: usize, peer: usize) -> Vec<u8> {
     let entry = entry(net, of, peer);
     let number = |link: LinkId| {

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bond::{BasePolicy, PolicySettings};
-use node::io::Command;
 use node::testing::Net;
 use protocol::Verb;
 
@@ -17,15 +16,7 @@ fn a_peer_that_comes_back_as_an_unmodified_node_is_taken_for_one() {
     let mut net = two(18, [Some(policy(BasePolicy::ActiveBackup)), None]);
     net.restart(B, &endpoints(B));
     net.command(B, plain());
-    let a = net.nodes[A].identity.public().clone();
-    let at_a = endpoints(A);
-    net.command(
-        B,
-        Command::LoadPeer {
-            identity: a,
-            endpoints: at_a,
-        },
-    );
+    net.introduce(B, A);
     exchange(&mut net, 2 * SECOND);
     let pauses = probe_pauses(&mut net);
     let shortest = pauses.iter().min().unwrap();

@@ -14,6 +14,15 @@ use crate::lab::{
     exchange_until, frames_by_link, planned, policy, settings, two, two_with, unblock,
 };
 
+/// What each link is for.
+fn links(modes: [LinkMode; LINKS as usize]) -> Vec<LinkSettings> {
+    let named = (0..).zip(modes).map(|(number, mode)| LinkSettings {
+        mode,
+        ..LinkSettings::new(&format!("sim{number}"))
+    });
+    named.collect()
+}
+
 #[test]
 fn nobody_is_bonded_unless_told() {
     let net = two(1, [None, None]);
@@ -44,17 +53,9 @@ fn a_bond_has_all_paths_and_says_so_and_roots_have_none() {
 
 #[test]
 fn active_backup_returns_to_the_primary_link_with_always() {
-    let link = |name: &str, mode| LinkSettings {
-        mode,
-        ..LinkSettings::new(name)
-    };
     let policy = PolicySettings {
         link_select: LinkSelectMethod::Always,
-        links: vec![
-            link("sim0", LinkMode::Spare),
-            link("sim1", LinkMode::Primary),
-            link("sim2", LinkMode::Spare),
-        ],
+        links: links([LinkMode::Spare, LinkMode::Primary, LinkMode::Spare]),
         ..policy(BasePolicy::ActiveBackup)
     };
     let mut net = two(4, [Some(policy), None]);
@@ -98,16 +99,8 @@ fn balance_xor_uses_all_links_and_points_slots_elsewhere_when_one_fails() {
 /// The other side knows nothing of our settings but what we tell it.
 #[test]
 fn a_link_that_one_side_spares_is_spared_by_the_other() {
-    let link = |name: &str, mode| LinkSettings {
-        mode,
-        ..LinkSettings::new(name)
-    };
     let ours = PolicySettings {
-        links: vec![
-            link("sim0", LinkMode::Primary),
-            link("sim1", LinkMode::Primary),
-            link("sim2", LinkMode::Spare),
-        ],
+        links: links([LinkMode::Primary, LinkMode::Primary, LinkMode::Spare]),
         ..policy(BasePolicy::BalanceXor)
     };
     let theirs = || policy(BasePolicy::BalanceXor);
@@ -129,21 +122,16 @@ fn a_link_that_one_side_spares_is_spared_by_the_other() {
 /// What the other side says of all links alike leaves our order of them in force.
 #[test]
 fn a_peer_that_refuses_every_link_does_not_level_ours() {
-    let link = |name: &str, mode| LinkSettings {
-        mode,
-        ..LinkSettings::new(name)
-    };
     let ours = PolicySettings {
-        links: vec![
-            link("sim0", LinkMode::Spare),
-            link("sim1", LinkMode::Primary),
-            link("sim2", LinkMode::Spare),
-        ],
+        links: links([LinkMode::Spare, LinkMode::Primary, LinkMode::Spare]),
         link_select: LinkSelectMethod::Always,
         ..policy(BasePolicy::ActiveBackup)
     };
     let theirs = PolicySettings {
-        links: vec![link("elsewhere", LinkMode::Primary)],
+        links: vec![LinkSettings {
+            mode: LinkMode::Primary,
+            ..LinkSettings::new("elsewhere")
+        }],
         ..policy(BasePolicy::ActiveBackup)
     };
     let mut net = two(30, [Some(ours), Some(theirs)]);

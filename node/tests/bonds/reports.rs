@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bond::BasePolicy;
-use node::io::{Command, Input, Sample};
+use node::io::{Input, Sample};
 use node::testing::Net;
 use protocol::{PacketId, Verb};
 
@@ -172,15 +172,7 @@ fn a_peer_that_starts_anew_counts_anew() {
     net.restart(B, &endpoints(B));
     net.command(B, settings(policy(BasePolicy::BalanceRr)));
     let (a, b) = (net.nodes[A].address(), net.nodes[B].address());
-    let identity = net.nodes[A].identity.public().clone();
-    let endpoints = endpoints(A);
-    net.command(
-        B,
-        Command::LoadPeer {
-            identity,
-            endpoints,
-        },
-    );
+    net.introduce(B, A);
     exchange(&mut net, 10 * SECOND);
     let again = entry(&net, A, B).counted.unwrap();
     assert_ne!(again, origin);

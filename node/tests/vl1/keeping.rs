@@ -1,6 +1,6 @@
 //! Long silence: what is kept alive, kept in files, and forgotten.
 
-use node::io::{Command, Event, StateObject};
+use node::io::{Event, StateObject};
 use node::testing::Conditions;
 use protocol::Verb;
 
@@ -71,11 +71,7 @@ fn silent_leaves_are_written_to_the_cache_forgotten_and_loaded_again() {
         .unwrap();
     assert_eq!((file[0], &file[1..6]), (2, &b.to_bytes()[..]));
     net.restart(B, &[at("10.0.2.1:9993")]);
-    let load = Command::LoadPeer {
-        identity: net.nodes[B].identity.public().clone(),
-        endpoints: vec![at("10.0.2.1:9993")],
-    };
-    net.command(A, load);
+    net.introduce(A, B);
     net.run_for(SECOND);
     assert_eq!(net.nodes[A].live_paths(net.now(), b).len(), 1);
 }

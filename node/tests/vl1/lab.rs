@@ -4,11 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use node::snapshot::PeerEntry;
+pub(crate) use node::testing::identity;
 use node::testing::{Conditions, Net};
 use protocol::world::{World, WorldKind};
 use protocol::{SecretIdentity, Verb};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 pub(crate) const ROOT: usize = 0;
 pub(crate) const A: usize = 1;
@@ -17,10 +16,6 @@ pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
 pub(crate) fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
-}
-
-pub(crate) fn identity(seed: u64) -> SecretIdentity {
-    SecretIdentity::generate(&mut StdRng::seed_from_u64(seed))
 }
 
 pub(crate) fn planet_of(root: &SecretIdentity, timestamp: u64) -> World {

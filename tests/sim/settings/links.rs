@@ -359,14 +359,7 @@ fn add_v6(net: &mut Multipath) {
         net.world.net.nodes[node].links.clone_from(&links);
         net.world.net.command(node, Command::SetLinks(links));
     }
-    for (node, peer) in [(A, B), (B, A)] {
-        let peer = &net.world.net.nodes[peer];
-        let peer = Command::LoadPeer {
-            identity: peer.identity.public().clone(),
-            endpoints: peer.links.iter().map(|link| link.local).collect(),
-        };
-        net.world.net.command(node, peer);
-    }
+    net.introduce();
     net.run(seconds(2));
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use bond::{BasePolicy, Pick, Plan};
+use bond::{BasePolicy, Pick, Plan, PolicySettings};
 use protocol::packet::{LaneOrigin, PacketView};
 use protocol::verb::{ArrivalReport, Features, PathAttributes, ReportRequest, UserMessage, Verb};
 use protocol::{Address, Instant, PacketId, Suite};
@@ -271,7 +271,7 @@ impl Bonded {
         if self.wants_copies() {
             return false;
         }
-        if all || self.broadcasts() {
+        if all || self.broadcast().is_some() {
             self.last_broadcast = Some(now);
         }
         // What is still under way when a broadcast ends may be told by the old filter alone.
@@ -286,16 +286,16 @@ impl Bonded {
         true
     }
 
-    fn broadcasts(&self) -> bool {
-        let settings = self.bond.as_ref().map(|bond| bond.settings());
-        settings.is_some_and(|settings| settings.base == BasePolicy::Broadcast)
+    /// The settings of our own bond with it, if that broadcasts.
+    fn broadcast(&self) -> Option<&PolicySettings> {
+        let settings = self.bond.as_ref()?.settings();
+        (settings.base == BasePolicy::Broadcast).then_some(settings)
     }
 
     /// Every copy is to be delivered: `dedup` is off in our own broadcast bond with it.
     pub(super) fn wants_copies(&self) -> bool {
-        let settings = self.bond.as_ref().map(|bond| bond.settings());
-        settings
-            .is_some_and(|settings| settings.base == BasePolicy::Broadcast && !settings.deduplicate)
+        let settings = self.broadcast();
+        settings.is_some_and(|settings| !settings.deduplicate)
     }
 
     /// The filter of copies follows the bond's settings. True if it is another one now.
@@ -303,7 +303,7 @@ impl Bonded {
         if self.wants_copies() {
             return self.duplicates.take().is_some();
         }
-        self.broadcasts() && self.expect_repeats(true, now)
+        self.broadcast().is_some() && self.expect_repeats(true, now)
     }
 
     /// Wants to be looked after at `at` at the latest.

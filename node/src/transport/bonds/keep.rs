@@ -20,17 +20,15 @@ pub(in crate::transport) struct Kept {
 impl Bonds {
     /// The bond with `peer` asks this path now and then, and knows that it works, however long ago it was heard.
     pub(in crate::transport) fn keeps(&self, peer: Address, path: PathKey) -> bool {
-        self.bonded(peer)
-            .and_then(|bonded| Some((bonded.bond.as_ref()?, bonded.paths.get(&path)?)))
-            .is_some_and(|(bond, path)| bond.keeps(path.id))
+        self.bond_with(peer).is_some_and(|(bonded, bond)| {
+            let path = bonded.paths.get(&path);
+            path.is_some_and(|path| bond.keeps(path.id))
+        })
     }
 
     /// What the bond with `peer` keeps.
     pub(in crate::transport) fn kept_of(&self, peer: Address) -> Kept {
-        let Some((bonded, bond)) = self
-            .bonded(peer)
-            .and_then(|bonded| Some((bonded, bonded.bond.as_ref()?)))
-        else {
+        let Some((bonded, bond)) = self.bond_with(peer) else {
             return Kept::default();
         };
         let paths = bonded.paths.iter();

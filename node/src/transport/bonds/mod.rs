@@ -8,6 +8,7 @@ mod delivery;
 mod departures;
 mod keep;
 mod mtu;
+mod numbered_path;
 mod route;
 mod run;
 mod sent_lane;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use bond::{BondSettings, BondStatus, LinkEvent, PolicySettings, Rehearsal};
+use bond::{Bond, BondSettings, BondStatus, LinkEvent, PolicySettings, Rehearsal};
 use protocol::verb::{Verb, decode_qos};
 use protocol::{Address, Instant, PacketId};
 
@@ -63,6 +64,12 @@ impl Bonds {
 
     fn bonded(&self, peer: Address) -> Option<&Bonded> {
         self.peers.get(&peer).map(Box::as_ref)
+    }
+
+    /// Our bond with a peer, and all that belongs to it.
+    fn bond_with(&self, peer: Address) -> Option<(&Bonded, &Bond)> {
+        let bonded = self.bonded(peer)?;
+        Some((bonded, bonded.bond.as_ref()?))
     }
 }
 
@@ -219,7 +226,7 @@ impl Transport {
 
     /// What would carry the traffic of each path that one bond uses, if it failed; none without a bond.
     pub(crate) fn rehearse_bond(&self, now: Instant, peer: Address) -> Option<Vec<Rehearsal>> {
-        let bond = self.bonds.bonded(peer)?.bond.as_ref()?;
+        let (_, bond) = self.bonds.bond_with(peer)?;
         Some(bond.rehearse(now))
     }
 
@@ -362,8 +369,8 @@ impl Transport {
 
     /// This packet is a probe of a bond with the peer, not answered yet.
     pub(crate) fn is_probe(&self, peer: Address, id: PacketId) -> bool {
-        let bond = self.bonds.bonded(peer).and_then(|b| b.bond.as_ref());
-        bond.is_some_and(|bond| bond.probed_path(id.0).is_some())
+        let bond = self.bonds.bond_with(peer);
+        bond.is_some_and(|(_, bond)| bond.probed_path(id.0).is_some())
     }
 
     /// OK(ECHO): was it a probe?
@@ -384,7 +391,7 @@ impl Transport {
     }
 
     /// Its bond waits for something to send: workers shall tell at once when they send.
-    pub(super) fn is_idle(&self, peer: Address) -> bool {
+    pub(super) fn has_idle_bond(&self, peer: Address) -> bool {
         self.bonds.bonded(peer).is_some_and(|bonded| bonded.idle)
     }
 

@@ -43,11 +43,7 @@ impl Transport {
         route: PathKey,
         verb: Verb,
     ) -> Vec<PathKey> {
-        let Some((bonded, bond)) = self
-            .bonds
-            .bonded(peer)
-            .and_then(|bonded| Some((bonded, bonded.bond.as_ref()?)))
-        else {
+        let Some((bonded, bond)) = self.bonds.bond_with(peer) else {
             return Vec::new();
         };
         // An idle bond's first packet is often a question of ARP. Peers that get copies by the policy may not drop them.
@@ -72,20 +68,19 @@ impl Transport {
         peer: Address,
         paths: &[PathKey],
     ) -> Option<Plan> {
-        let bonded = self.bonds.bonded(peer)?;
-        let plan = bonded.bond.as_ref()?.plan();
+        let (bonded, bond) = self.bonds.bond_with(peer)?;
         let index: BTreeMap<PathId, PathIndex> = (0..)
             .zip(paths)
             .filter_map(|(index, key)| Some((bonded.paths.get(key)?.id, index)))
             .collect();
-        let plan = plan.map(|id| index.get(&id).copied());
+        let plan = bond.plan().map(|id| index.get(&id).copied());
         (plan != Plan::Unreachable).then_some(plan)
     }
 
     /// A bond decides over the peer's paths now.
     pub(in crate::transport) fn has_bonded_plan(&self, peer: Address) -> bool {
-        let bond = self.bonds.bonded(peer).and_then(|b| b.bond.as_ref());
-        bond.is_some_and(|bond| *bond.plan() != Plan::Unreachable)
+        let bond = self.bonds.bond_with(peer);
+        bond.is_some_and(|(_, bond)| *bond.plan() != Plan::Unreachable)
     }
 }
 

@@ -9,6 +9,7 @@ use crate::limits::MAX_LANE_MARKS;
 
 /// The shortest time between two marks of a lane.
 const MARK_SPACING: Duration = Duration::from_millis(10);
+
 /// A lane's packets below `count` had left at `first`, the others had not at `last`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
