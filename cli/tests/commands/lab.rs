@@ -1,6 +1,6 @@
 //! The service, and what programs say.
 
-use crate::support::{FakeDaemon, Said};
+use crate::support::{Answer, FakeDaemon, Said};
 
 pub(crate) const NETWORK: &str = "4b3e5f84e842c20d";
 pub(crate) const STATUS: &str =
@@ -9,28 +9,32 @@ pub(crate) const NETWORKS: &str = r#"[{"allowManaged":true,"assignedAddresses":[
 pub(crate) const PEERS: &str = r#"[{"address":"62f865ae71","isBonded":false,"latency":-1,"paths":[],"role":"PLANET","tunneled":false,"version":"-1.-1.-1"}]"#;
 pub(crate) const UNREACHABLE: &str = "Error connecting to the ZeroTier service: connection failed\n\nPlease check that the service is running and that TCP port 9993 can be contacted via 127.0.0.1.\n";
 
+/// What a service says to orders, whatever it knows.
+pub(crate) const TO_ORDERS: [Answer<'static>; 6] = [
+    (
+        "POST /network/4b3e5f84e842c20d",
+        200,
+        r#"{"id":"4b3e5f84e842c20d"}"#,
+    ),
+    (
+        "DELETE /network/4b3e5f84e842c20d",
+        200,
+        r#"{"result":true}"#,
+    ),
+    ("POST /moon/4b3e5f84e8", 200, r#"{"id":"0000004b3e5f84e8"}"#),
+    ("DELETE /moon/4b3e5f84e8", 200, r#"{"result":true}"#),
+    ("POST /bond/rotate/caf20f3e73", 200, "{}"),
+    ("POST /bond/rotate/62f865ae71", 400, "{}"),
+];
+
 pub(crate) fn daemon() -> FakeDaemon {
-    FakeDaemon::start(&[
+    let answers = [
         ("GET /status", 200, STATUS),
         ("GET /network", 200, NETWORKS),
         ("GET /peer", 200, PEERS),
         ("GET /moon", 200, "[]"),
-        (
-            "POST /network/4b3e5f84e842c20d",
-            200,
-            r#"{"id":"4b3e5f84e842c20d"}"#,
-        ),
-        (
-            "DELETE /network/4b3e5f84e842c20d",
-            200,
-            r#"{"result":true}"#,
-        ),
         ("DELETE /network/0000000000000001", 200, "{}"),
-        ("POST /moon/4b3e5f84e8", 200, r#"{"id":"0000004b3e5f84e8"}"#),
-        ("DELETE /moon/4b3e5f84e8", 200, r#"{"result":true}"#),
         ("GET /bond/show/caf20f3e73", 400, "{}"),
-        ("POST /bond/rotate/caf20f3e73", 200, "{}"),
-        ("POST /bond/rotate/62f865ae71", 400, "{}"),
         ("POST /bond/setmtu/1400/eth0/10.0.0.1", 200, "{}"),
         (
             "POST /bond/setmtu/1400/eth1/10.0.0.1",
@@ -38,7 +42,8 @@ pub(crate) fn daemon() -> FakeDaemon {
             "Unable to find specified link",
         ),
         ("GET /nonsense", 200, "not json"),
-    ])
+    ];
+    FakeDaemon::start(&[&answers[..], &TO_ORDERS].concat())
 }
 
 pub(crate) fn stdout(code: i32, text: &str) -> Said {

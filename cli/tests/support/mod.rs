@@ -99,6 +99,9 @@ pub(crate) struct Asked {
     pub(crate) body: String,
 }
 
+/// What a service says: method and path, status, body.
+pub(crate) type Answer<'a> = (&'a str, u16, &'a str);
+
 /// A service that answers from a table. Ends with the test process.
 pub(crate) struct FakeDaemon {
     pub(crate) place: Place,
@@ -106,8 +109,8 @@ pub(crate) struct FakeDaemon {
 }
 
 impl FakeDaemon {
-    /// `answers`: method and path, status, body. Anything else is 404 without a body; a wrong token is 401.
-    pub(crate) fn start(answers: &[(&str, u16, &str)]) -> Self {
+    /// Anything but `answers` is 404 without a body; a wrong token is 401.
+    pub(crate) fn start(answers: &[Answer<'_>]) -> Self {
         let place = Place::new();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         place.write(
