@@ -2,6 +2,7 @@
 //! asked for, waits for whatever happens next, and does what the node says.
 
 mod bonding;
+mod embedded_controller;
 mod operator;
 mod periodic;
 mod sleep_watch;
@@ -14,9 +15,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use arc_swap::ArcSwap;
-use controller::{Controller, Effect};
+use controller::Controller;
 use dataplane::{Clock, Dataplane};
-use node::io::{Command, Config, ControllerRequest, Event, Link, PortChange, StateObject};
+use node::io::{Command, Config, Event, Link, PortChange, StateObject};
 use node::{Input, Node, Output};
 use protocol::{Instant, NetworkId, SecretIdentity, WallClock};
 use tokio::sync::{Notify, mpsc};
@@ -419,60 +420,6 @@ impl Control {
                 self.collided = true;
             }
             Event::Bond { event, .. } => self.note_bond_event(&event),
-        }
-    }
-
-    fn ask_controller(&mut self, request: ControllerRequest) {
-        let now = self.wall_now();
-        let request = controller::Request {
-            network: request.network,
-            member: request.member,
-            packet: request.packet,
-            metadata: request.metadata,
-            have_revision: request.have_revision,
-            have_timestamp: request.have_timestamp,
-            from: request.from,
-        };
-        self.controller.handle_request(now, request);
-        self.take_effects();
-    }
-
-    /// Hands what the controller wants sent to the node; [`Control::settle`] does the rest.
-    fn take_effects(&mut self) {
-        let now = self.clock.now();
-        while let Some(effect) = self.controller.poll() {
-            let command = match effect {
-                Effect::Config {
-                    to,
-                    network,
-                    in_reply_to,
-                    dictionary,
-                } => Command::SendNetworkConfig {
-                    to,
-                    network,
-                    in_reply_to,
-                    dictionary,
-                },
-                Effect::Error {
-                    to,
-                    network,
-                    in_reply_to,
-                    code,
-                } => Command::SendNetworkError {
-                    to,
-                    network,
-                    in_reply_to,
-                    code,
-                },
-                Effect::Revoke { to, revocation } => Command::SendRevocation {
-                    to,
-                    revocation: Box::new(revocation),
-                },
-                Effect::Authorised { network, member } => {
-                    Command::MemberAuthorised { network, member }
-                }
-            };
-            self.node.handle(now, Input::Command(command));
         }
     }
 
