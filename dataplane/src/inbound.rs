@@ -193,8 +193,8 @@ fn packet<T: Tap, U: Udp>(
         && let Some((lane, number)) = origin.read(inner)
     {
         let is_traffic = view.verb().is_some_and(is_nontrivial);
-        let packet = (length, is_traffic);
-        core.lanes.received(source, lane, number, packet, now);
+        core.lanes
+            .received(source, lane, number, length, is_traffic, now);
     }
     // 5. Note what was heard.
     peer.activity.received.set(now);

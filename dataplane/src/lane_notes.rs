@@ -27,9 +27,10 @@ pub(crate) struct LaneNotes {
     evicted: Vec<LaneArrivals>,
     sent: Vec<Address>,
     since: Option<Instant>,
-    /// When a handover was last asked for out of turn, and whether it is still to come.
-    hurried: Option<Instant>,
-    hurries: bool,
+    /// When a handover was last asked for out of turn.
+    last_urgent: Option<Instant>,
+    /// That one is still to come.
+    is_urgent: bool,
 }
 
 impl LaneNotes {
@@ -39,7 +40,8 @@ impl LaneNotes {
         peer: Address,
         lane: Lane,
         number: u64,
-        (length, is_traffic): (usize, bool),
+        length: usize,
+        is_traffic: bool,
         now: Instant,
     ) {
         let fresh = LaneArrivals {
@@ -92,16 +94,16 @@ impl LaneNotes {
     /// often than anything else: until the bond is known to be awake each packet seems to wake it.
     pub(crate) fn woke(&mut self, peer: Address, now: Instant) {
         self.sent(peer, now);
-        let last = self.hurried;
+        let last = self.last_urgent;
         if last.is_none_or(|at| now.duration_since(at) >= PATIENCE) {
-            self.hurried = Some(now);
-            self.hurries = true;
+            self.last_urgent = Some(now);
+            self.is_urgent = true;
         }
     }
 
     /// Something is to be handed over now.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        self.hurries
+        self.is_urgent
             || self
                 .since
                 .is_some_and(|since| now.duration_since(since) >= PATIENCE)
@@ -110,7 +112,7 @@ impl LaneNotes {
     /// All notes; there are none then.
     pub(crate) fn take(&mut self) -> (Vec<LaneArrivals>, Vec<Address>) {
         self.since = None;
-        self.hurries = false;
+        self.is_urgent = false;
         let mut arrivals: Vec<LaneArrivals> = self.evicted.drain(..).collect();
         while self.used != 0 {
             let index = self.used.trailing_zeros() as usize;
@@ -122,7 +124,7 @@ impl LaneNotes {
 
     /// How long a worker may sleep before something has to be handed over; none: for ever.
     pub(crate) fn patience(&self, now: Instant) -> Option<Duration> {
-        if self.hurries {
+        if self.is_urgent {
             return Some(Duration::ZERO);
         }
         Some(PATIENCE.saturating_sub(now.duration_since(self.since?)))
@@ -157,7 +159,7 @@ mod tests {
         };
         for number in 0..400 {
             let (peer, lane) = lanes(number / 2);
-            notes.received(peer, lane, number, (100, true), at(number / 100));
+            notes.received(peer, lane, number, 100, true, at(number / 100));
         }
         assert!(!notes.is_due(at(19)) && notes.is_due(at(20)));
         assert_eq!(notes.patience(at(15)), Some(Duration::from_millis(5)));
@@ -199,7 +201,7 @@ mod tests {
         let mut notes = LaneNotes::default();
         for index in 0..100_000_u64 {
             let lane = Lane { path: 0, worker: 0 };
-            notes.received(Address::from_u64(1 + index), lane, 0, (1, true), at(0));
+            notes.received(Address::from_u64(1 + index), lane, 0, 1, true, at(0));
             notes.sent(Address::from_u64(1 + index), at(0));
         }
         let (arrivals, sent) = notes.take();
@@ -217,7 +219,8 @@ mod tests {
                 Address::from_u64(1),
                 lane,
                 number,
-                (1, is_traffic),
+                1,
+                is_traffic,
                 at(number % 7),
             );
         }

@@ -111,11 +111,10 @@ fn the_first_packet_of_an_idle_bond_is_told_in_the_same_turn() {
             .filter(|handover| matches!(handover, Handover::Lanes { .. }))
             .collect::<Vec<_>>()
     };
-    let woken = || Handover::Lanes {
+    let woken = [Handover::Lanes {
         arrivals: vec![],
         sent: vec![a.knowledge.peer],
-    };
-    let woken = [woken()];
+    }];
     for _ in 0..8 {
         a.emit(b"hello");
         a.work();
