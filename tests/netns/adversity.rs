@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use cli::lab::daemon::{Daemon, PORT};
-use cli::lab::topology::{Lab, LabConfig, underlay_address, until};
+use cli::lab::topology::{underlay_address, until};
 use cli::lab::traffic;
 use protocol::packet::{PacketId, PacketView, Suite};
 use protocol::verb::{ErrorCode, Hello};
@@ -31,18 +31,8 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
     ]
 }
 
-fn build(place: &Place, members: usize) -> anyhow::Result<Lab> {
-    Ok(Lab::build(&LabConfig {
-        links: 1,
-        root: place.hawserd.clone(),
-        controller: place.hawserd.clone(),
-        members: vec![place.hawserd.clone(); members],
-        folder: place.folder.clone(),
-    })?)
-}
-
 fn strangers_at_the_api_disturb_nobody(place: &Place) -> anyhow::Result<()> {
-    let mut lab = build(place, 2)?;
+    let mut lab = place.lab(1, 2)?;
     for daemon in lab.daemons() {
         daemon.start()?;
     }
@@ -146,7 +136,7 @@ fn status_address(daemon: &Daemon) -> Option<String> {
 }
 
 fn a_colliding_identity_is_replaced(place: &Place) -> anyhow::Result<()> {
-    let mut lab = build(place, 1)?;
+    let mut lab = place.lab(1, 1)?;
     let secret = std::fs::read_to_string(lab.root.home().join("identity.secret"))?;
     let root: SecretIdentity = secret.trim().parse().ok().context("root's identity")?;
     let victim = lab.members[0].address();
@@ -206,7 +196,7 @@ fn secondary_port(daemon: &Daemon) -> anyhow::Result<u64> {
 }
 
 fn sleep_is_noticed(place: &Place) -> anyhow::Result<()> {
-    let mut lab = build(place, 1)?;
+    let mut lab = place.lab(1, 1)?;
     lab.members[0].start()?;
     let member = &lab.members[0];
     let before = secondary_port(member)?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use cli::lab::topology::{Lab, LabConfig, until};
+use cli::lab::topology::until;
 use serde_json::{Value, json};
 use tests::bond_bench::settings;
 use tests::bond_mistakes::{Mistake, NO_JSON, mistakes};
@@ -19,13 +19,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn named(place: &Place) -> anyhow::Result<()> {
-    let mut lab = Lab::build(&LabConfig {
-        links: 2,
-        root: place.hawserd.clone(),
-        controller: place.hawserd.clone(),
-        members: vec![place.hawserd.clone()],
-        folder: place.folder.clone(),
-    })?;
+    let mut lab = place.lab(2, 1)?;
     lab.root.start()?;
     lab.controller.start()?;
     let peer = lab.controller.address().to_string();

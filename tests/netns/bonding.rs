@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cli::lab::stream::{Pace, Stream};
-use cli::lab::topology::{Lab, LabConfig, until};
+use cli::lab::topology::{Lab, until};
 use cli::lab::{links, traffic};
 use serde_json::{Value, json};
 use tests::bond_bench::recovered;
@@ -27,13 +27,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 }
 
 fn build(place: &Place) -> anyhow::Result<Lab> {
-    let mut lab = Lab::build(&LabConfig {
-        links: 2,
-        root: place.hawserd.clone(),
-        controller: place.hawserd.clone(),
-        members: vec![place.hawserd.clone(); 2],
-        folder: place.folder.clone(),
-    })?;
+    let mut lab = place.lab(2, 2)?;
     for daemon in lab.daemons() {
         daemon.start()?;
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use cli::lab::topology::{Lab, LabConfig};
+use cli::lab::topology::Lab;
 use cli::lab::traffic;
 use tests::assertions::{assert_direct, assert_pings};
 use tests::runner::{Place, Scenario};
@@ -37,19 +37,9 @@ enum Role {
     Member,
 }
 
-fn build(place: &Place, links: u8) -> anyhow::Result<Lab> {
-    Ok(Lab::build(&LabConfig {
-        links,
-        root: place.hawserd.clone(),
-        controller: place.hawserd.clone(),
-        members: vec![place.hawserd.clone(); 2],
-        folder: place.folder.clone(),
-    })?)
-}
-
 /// A lab with two members that have joined; their addresses.
 fn joined(place: &Place, links: u8) -> anyhow::Result<(Lab, [Ipv4Addr; 2])> {
-    let mut lab = build(place, links)?;
+    let mut lab = place.lab(links, 2)?;
     for daemon in lab.daemons() {
         daemon.start()?;
     }
@@ -93,7 +83,7 @@ fn large_transfer(place: &Place) -> anyhow::Result<()> {
 }
 
 fn unauthorised_member_gets_nothing(place: &Place) -> anyhow::Result<()> {
-    let mut lab = build(place, 1)?;
+    let mut lab = place.lab(1, 2)?;
     for daemon in lab.daemons() {
         daemon.start()?;
     }

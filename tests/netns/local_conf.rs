@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use cli::lab::daemon::{Daemon, PORT};
-use cli::lab::topology::{Lab, LabConfig, underlay_address, until};
+use cli::lab::topology::{Lab, underlay_address, until};
 use serde_json::{Value, json};
 use tests::runner::{Place, Scenario};
 
@@ -28,13 +28,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 
 /// A lab of which only the first member, with two interfaces, is of interest.
 fn build(place: &Place) -> anyhow::Result<Lab> {
-    let mut lab = Lab::build(&LabConfig {
-        links: 2,
-        root: place.hawserd.clone(),
-        controller: place.hawserd.clone(),
-        members: vec![place.hawserd.clone()],
-        folder: place.folder.clone(),
-    })?;
+    let mut lab = place.lab(2, 1)?;
     lab.members[0].start()?;
     Ok(lab)
 }

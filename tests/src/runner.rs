@@ -9,6 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use cli::lab::sandbox::{self, Entered, SandboxError};
+use cli::lab::topology::{Lab, LabConfig};
 
 /// Names the scenario to the process that runs it.
 const SCENARIO: &str = "HAWSER_TEST_SCENARIO";
@@ -28,6 +29,19 @@ pub struct Place {
     pub hawserd: PathBuf,
     /// Our operator's tool.
     pub hawser: PathBuf,
+}
+
+impl Place {
+    /// A lab of our daemons, none of which runs yet.
+    pub fn lab(&self, links: u8, members: usize) -> io::Result<Lab> {
+        Lab::build(&LabConfig {
+            links,
+            root: self.hawserd.clone(),
+            controller: self.hawserd.clone(),
+            members: vec![self.hawserd.clone(); members],
+            folder: self.folder.clone(),
+        })
+    }
 }
 
 /// What a scenario does.
