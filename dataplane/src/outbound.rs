@@ -273,6 +273,7 @@ fn send<T: Tap, U: Udp>(
         }
         core.measurements.sent_in_slot(peer, hash, length, now);
     }
+    // 9. Note what left.
     if peer.idle {
         core.lanes.woke(peer.address, now);
     } else if numbering.is_some() {

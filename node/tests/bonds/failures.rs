@@ -79,8 +79,7 @@ fn a_refused_datagram_is_news_too() {
 #[test]
 fn a_link_that_is_pulled_and_put_back_carries_again() {
     let mut net = two(10, [Some(policy(BasePolicy::BalanceXor)), None]);
-    let all = net.nodes[A].links.clone();
-    let mut links = all;
+    let mut links = net.nodes[A].links.clone();
     let pulled = links.remove(1);
     net.nodes[A].links.clone_from(&links);
     net.command(A, Command::SetLinks(links.clone()));

@@ -1,7 +1,6 @@
 //! Which links there are, and what each is for.
 
 use std::net::SocketAddr;
-use std::sync::Once;
 
 use bond::EventKind;
 use node::io::{Command, Link, LinkId};
@@ -242,8 +241,7 @@ fn a3_failover_rules() {
 
 #[test]
 pub(crate) fn a3_enabled() {
-    static RUN: Once = Once::new();
-    RUN.call_once(enabled_has_an_effect);
+    once!(enabled_has_an_effect);
 }
 
 fn enabled_has_an_effect() {

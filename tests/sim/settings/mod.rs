@@ -1,6 +1,14 @@
 //! Every key of bonding, one test each: which values are taken, with which words others are refused, and what a value does to
 //! the traffic between two members.
 
+/// Runs a check once in the process: the test of a key and that of a finding share it, and it takes minutes of virtual time.
+macro_rules! once {
+    ($check:ident) => {{
+        static RUN: std::sync::Once = std::sync::Once::new();
+        RUN.call_once($check);
+    }};
+}
+
 pub(crate) mod links;
 pub(crate) mod policies;
 pub(crate) mod quality;

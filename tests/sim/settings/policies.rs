@@ -2,7 +2,6 @@
 
 use bond::BasePolicy;
 use serde_json::{Value, json};
-use std::sync::Once;
 
 use super::{errors, no_strings};
 use crate::flows::linux_flows;
@@ -159,8 +158,7 @@ fn a3_standard_name_under_settings() {
 
 #[test]
 pub(crate) fn a3_peer_specific_bonds() {
-    static RUN: Once = Once::new();
-    RUN.call_once(peer_specific_bonds_has_an_effect);
+    once!(peer_specific_bonds_has_an_effect);
 }
 
 fn peer_specific_bonds_has_an_effect() {

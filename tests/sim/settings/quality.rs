@@ -1,6 +1,5 @@
 //! What makes a link good, what is too bad, and when a working link is left.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use node::Input;
@@ -31,8 +30,7 @@ fn slow_or_uneven(base: &str, parameters: Value) -> Multipath {
 
 #[test]
 pub(crate) fn a3_quality() {
-    static RUN: Once = Once::new();
-    RUN.call_once(quality_has_an_effect);
+    once!(quality_has_an_effect);
 }
 
 fn quality_has_an_effect() {
@@ -235,8 +233,7 @@ fn returns(method: &str, primary: Duration, spare: Duration) -> bool {
 
 #[test]
 pub(crate) fn a3_link_select_method() {
-    static RUN: Once = Once::new();
-    RUN.call_once(link_select_method_has_an_effect);
+    once!(link_select_method_has_an_effect);
 }
 
 fn link_select_method_has_an_effect() {

@@ -1,7 +1,6 @@
 //! Declared speeds and shares.
 
 use serde_json::{Value, json};
-use std::sync::Once;
 
 use super::{errors, keyed, linked, refuses_of_link, warnings};
 use crate::flows::linux_flows;
@@ -30,8 +29,7 @@ fn close(base: &str, links: Value, expected: f64) {
 
 #[test]
 pub(crate) fn a3_speed() {
-    static RUN: Once = Once::new();
-    RUN.call_once(speed_has_an_effect);
+    once!(speed_has_an_effect);
 }
 
 fn speed_has_an_effect() {
@@ -112,8 +110,7 @@ fn speed_has_an_effect() {
 
 #[test]
 pub(crate) fn a3_alloc() {
-    static RUN: Once = Once::new();
-    RUN.call_once(alloc_has_an_effect);
+    once!(alloc_has_an_effect);
 }
 
 fn alloc_has_an_effect() {

@@ -1,6 +1,5 @@
 //! How soon links are left and taken back, and how often they are asked.
 
-use std::sync::Once;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -165,8 +164,7 @@ fn a3_link_up_delay_down_delay() {
 
 #[test]
 pub(crate) fn a3_monitor_strategy() {
-    static RUN: Once = Once::new();
-    RUN.call_once(monitor_strategy_has_an_effect);
+    once!(monitor_strategy_has_an_effect);
 }
 
 fn monitor_strategy_has_an_effect() {

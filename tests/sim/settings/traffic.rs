@@ -1,7 +1,6 @@
 //! How packets and flows are spread over links.
 
 use std::collections::BTreeSet;
-use std::sync::Once;
 
 use serde_json::{Value, json};
 
@@ -29,8 +28,7 @@ fn one_flow(seed: u64, settings: Value) -> Multipath {
 
 #[test]
 pub(crate) fn a3_packets_per_link() {
-    static RUN: Once = Once::new();
-    RUN.call_once(packets_per_link_has_an_effect);
+    once!(packets_per_link_has_an_effect);
 }
 
 fn packets_per_link_has_an_effect() {
@@ -71,8 +69,7 @@ fn packets_per_link_has_an_effect() {
 
 #[test]
 pub(crate) fn a3_balance_policy() {
-    static RUN: Once = Once::new();
-    RUN.call_once(balance_policy_has_an_effect);
+    once!(balance_policy_has_an_effect);
 }
 
 fn balance_policy_has_an_effect() {
@@ -147,8 +144,7 @@ fn a3_allow_flow_hashing() {
 
 #[test]
 pub(crate) fn a3_rebalance_strategy() {
-    static RUN: Once = Once::new();
-    RUN.call_once(rebalance_strategy_has_an_effect);
+    once!(rebalance_strategy_has_an_effect);
 }
 
 fn rebalance_strategy_has_an_effect() {
@@ -197,8 +193,7 @@ fn rebalance_strategy_has_an_effect() {
 
 #[test]
 pub(crate) fn a3_dedup() {
-    static RUN: Once = Once::new();
-    RUN.call_once(dedup_has_an_effect);
+    once!(dedup_has_an_effect);
 }
 
 fn dedup_has_an_effect() {
