@@ -145,7 +145,7 @@ fn any_settings() -> impl Strategy<Value = PolicySettings> {
         option::weighted(0.2, 0.001f64..=1.0),
         option::weighted(0.2, 0.001f64..=1.0),
     );
-    let numbers = (any::<u16>(), any::<bool>(), 0u64..1000);
+    let numbers = (any::<u16>(), any::<bool>());
     (
         choices,
         (any_delay(50), any_delay(0), any_delay(0)),
@@ -181,7 +181,6 @@ fn any_settings() -> impl Strategy<Value = PolicySettings> {
                     loss: limits.2,
                     errors: limits.3,
                 },
-                reorder: Duration::from_millis(numbers.2),
                 links,
                 ..PolicySettings::standard(choices.0)
             }

@@ -43,7 +43,7 @@ fn every_key_is_read() {
             "pathMonitorStrategy": "active", "packetsPerLink": 0,
             "linkSelectMethod": "better", "balancePolicy": "flow-static",
             "rebalanceStrategy": "aggressive", "xmitHashPolicy": "layer2+3",
-            "dedup": false, "reorderMs": 20,
+            "dedup": false,
             "linkQuality": {"lat_max": 200, "pdv_max": 50, "plr_max": 0.02, "per_max": 0.01,
                 "lat_weight": 0.25, "pdv_weight": 0.25, "plr_weight": 0.25, "per_weight": 0.25},
             "links": {
@@ -415,7 +415,6 @@ fn any_value_anywhere_is_survived() {
         let (parsed, _) = BondSettings::parse(&settings);
         for policy in parsed.policies.values().chain(parsed.peers.values()) {
             assert!((50..=65_535).contains(&policy.failover_interval.as_millis()));
-            assert!(policy.reorder <= Duration::from_millis(500));
         }
     };
     for value in &values {

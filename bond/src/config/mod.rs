@@ -323,8 +323,6 @@ pub struct PolicySettings {
     pub quality: QualityWeights,
     /// What is too bad.
     pub limits: QualityLimits,
-    /// Longest hold to restore order.
-    pub reorder: Duration,
     /// The operator's links; none: every interface is a primary link.
     pub links: Vec<LinkSettings>,
 }
@@ -347,7 +345,6 @@ impl PolicySettings {
             deduplicate: true,
             quality: QualityWeights::default(),
             limits: QualityLimits::default(),
-            reorder: Duration::from_millis(50),
             links: Vec::new(),
         }
     }

@@ -78,8 +78,9 @@ pub(super) fn parse_policy(reader: &mut Reader<'_>, settings: &mut PolicySetting
     if let Some(deduplicate) = reader.boolean("dedup") {
         settings.deduplicate = deduplicate;
     }
-    if let Some(reorder) = reader.millis("reorderMs", 0, 500) {
-        settings.reorder = reorder;
+    if reader.millis("reorderMs", 0, 500).is_some() {
+        let reason = "has no effect yet: nothing restores the order of packets";
+        reader.warn("reorderMs", reason);
     }
     parse_quality(reader, settings);
     if let Some(links) = reader.get("links") {

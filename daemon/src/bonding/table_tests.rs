@@ -79,8 +79,6 @@ fn values_at_their_bounds_are_taken_without_a_word() {
             "links",
             json!(["wan1", "eth*", "ppp?", "eth0.17", "02:00:00:00:00:07"]),
         ),
-        ("reorderMs", json!(0)),
-        ("reorderMs", json!(500)),
     ];
     let in_link = [
         ("mode", json!("primary")),
@@ -414,6 +412,10 @@ fn doubtful_values_are_taken_with_a_warning() {
         (
             policy("failoverInterval", json!(249)),
             "settings.policies.p.failoverInterval: is below 250 ms: a moment of congestion may pass for a failure",
+        ),
+        (
+            policy("reorderMs", json!(500)),
+            "settings.policies.p.reorderMs: has no effect yet: nothing restores the order of packets",
         ),
         (
             policy("speeed", json!(1)),

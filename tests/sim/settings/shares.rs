@@ -4,11 +4,11 @@ use serde_json::{Value, json};
 
 use super::{errors, keyed, linked, refuses_of_link, warnings};
 use crate::flows::linux_flows;
-use crate::multipath::{A, Multipath, ms, policy, seconds};
+use crate::multipath::{A, Kind, Multipath, ms, policy, seconds};
 
-/// The part of 400 flows' packets that each of two links carries.
-fn part_of_first(base: &str, links: Value) -> f64 {
-    let mut net = Multipath::new(51, 2, [policy(base, json!({"links": links})), json!({})]);
+/// The part of 400 flows' packets that the first of two links carries.
+fn part_of_first(kind: Kind, settings: [Value; 2]) -> f64 {
+    let mut net = Multipath::of_kind(kind, 51, 2, settings);
     net.settle(A);
     net.run(seconds(4));
     net.reset();
@@ -23,7 +23,8 @@ fn two(key: &str, first: Value, second: Value) -> Value {
 }
 
 fn close(base: &str, links: Value, expected: f64) {
-    let part = part_of_first(base, links.clone());
+    let settings = [policy(base, json!({"links": links})), json!({})];
+    let part = part_of_first(Kind::Plain, settings);
     assert!((part - expected).abs() <= 0.05, "{base} {links}: {part}");
 }
 
@@ -106,6 +107,91 @@ fn speed_has_an_effect() {
         );
     }
     close("balance-xor", two("speed", json!(300), json!(100)), 0.5);
+}
+
+/// What one end receives at most is told to the other, which plans by it: only peers of our kind hear of it.
+#[test]
+fn a3_speed_down() {
+    let down = |first: &str, second: &str| {
+        let down = |speed: &str| json!({"down": speed});
+        policy(
+            "balance-aware",
+            json!({"links": two("speed", down(first), down(second))}),
+        )
+    };
+    for base in ["balance-rr", "balance-aware"] {
+        let plain = policy(base, json!({}));
+        let up = |first: &str, second: &str| {
+            let up = |speed: &str| json!({"up": speed});
+            policy(base, json!({"links": two("speed", up(first), up(second))}))
+        };
+        for (kind, ours, theirs, expected) in [
+            (Kind::Ours, plain.clone(), down("30Mbit", "10Mbit"), 0.75),
+            (Kind::Plain, plain.clone(), down("30Mbit", "10Mbit"), 0.5),
+            // The slower end counts.
+            (
+                Kind::Ours,
+                up("20Mbit", "20Mbit"),
+                down("5Mbit", "90Mbit"),
+                0.2,
+            ),
+            (
+                Kind::Plain,
+                up("20Mbit", "20Mbit"),
+                down("5Mbit", "90Mbit"),
+                0.5,
+            ),
+        ] {
+            let case = format!("{base} {kind:?} {ours} {theirs}");
+            let part = part_of_first(kind, [ours, theirs]);
+            assert!((part - expected).abs() <= 0.05, "{case}: {part}");
+        }
+    }
+}
+
+#[test]
+fn a3_max_rate() {
+    for value in [
+        json!(0),
+        json!(8_000_000),
+        json!("8Mbit"),
+        json!("1.5 Gbit/s"),
+    ] {
+        assert_eq!(errors(&linked("maxRate", value)), [""; 0]);
+    }
+    for value in [
+        json!(-1),
+        json!(1.5),
+        json!("fast"),
+        json!("8MB"),
+        json!(null),
+        json!(true),
+        json!([8]),
+        json!({"up": "8Mbit"}),
+    ] {
+        let reason = format!("must be a rate such as \"50Mbit\", is {value}");
+        refuses_of_link("maxRate", value, &reason);
+    }
+    let limited = |first: Value, second: Value| {
+        let mut links = two("speed", first, second);
+        links["sim0"]["maxRate"] = json!("10Mbit");
+        links
+    };
+    for base in ["balance-rr", "balance-aware"] {
+        close(base, two("maxRate", json!("10Mbit"), json!("30Mbit")), 0.25);
+        // A link is taken for no more, whatever its speed is said to be, but for less.
+        close(base, limited(json!("40Mbit"), json!("40Mbit")), 0.2);
+        close(base, limited(json!("5Mbit"), json!("45Mbit")), 0.1);
+        // Numbers without a unit cannot be compared with it.
+        close(base, limited(json!(1), json!(1)), 0.5);
+    }
+    // Shares that are said count whatever the rates are.
+    let mut said = two("alloc", json!(0.7), json!(0.3));
+    said["sim0"]["maxRate"] = json!("1Mbit");
+    close("balance-aware", said, 0.7);
+    // Nothing is shaped: a link that carries alone carries all.
+    let links = json!({"sim0": {"mode": "primary", "maxRate": "1Mbit"}, "sim1": {}});
+    close("balance-aware", links, 1.0);
 }
 
 #[test]
