@@ -14,6 +14,10 @@ pub const MAX_RECORDS: usize = 420;
 /// too frequent (protocol specification 15.2).
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(160);
 
+/// How often probes of the peer are worth a record, once it has had a few. A bond of 1.14.1 gives up a path without a report
+/// for 600 s: of the three that it gets in that time two may be lost.
+const PROBE_RECORDS: Duration = Duration::from_secs(180);
+
 /// Loss is only told from reports in intervals with fewer sent records: 1.14.1 leaves out what does not fit one report.
 const LOSS_LIMIT: usize = 100;
 
@@ -43,6 +47,8 @@ pub struct QosLedger {
     interval: Duration,
     sent: VecDeque<(PacketId, Instant)>,
     received: VecDeque<(PacketId, Instant)>,
+    /// When the first probe of the peer was noted, and until when no other is.
+    probe_records: Option<(Instant, Instant)>,
     last_report: Option<Instant>,
     /// More packets were sent than there is room for: which ones are missing in the next report cannot be told.
     overflowed: bool,
@@ -55,10 +61,12 @@ pub struct QosLedger {
 impl QosLedger {
     /// `interval`: time between our reports; twice the failover interval, at most 10 s.
     pub fn new(interval: Duration) -> Self {
+        let interval = interval.clamp(SHORTEST_INTERVAL, Duration::from_secs(10));
         Self {
-            interval: interval.clamp(SHORTEST_INTERVAL, Duration::from_secs(10)),
+            interval,
             sent: VecDeque::new(),
             received: VecDeque::new(),
+            probe_records: None,
             last_report: None,
             overflowed: false,
             recorded_since: None,
@@ -83,6 +91,19 @@ impl QosLedger {
         if is_sampled(packet) && self.received.len() < MAX_RECORDS {
             self.received.push_back((packet, now));
         }
+    }
+
+    /// An ECHO or HELLO of the peer arrived on this path, authentic. 1.14.1 does not note those that it sent (protocol
+    /// specification 15.1), so that a record of one tells it nothing but that there are reports: without any its bond does
+    /// not use the path. So the first counts as any packet does, and then ever fewer, down to one in three minutes.
+    pub fn handle_probe_received(&mut self, packet: PacketId, now: Instant) {
+        let first = self.probe_records.map_or(now, |(first, _)| first);
+        if !is_sampled(packet) || self.probe_records.is_some_and(|(_, next)| now < next) {
+            return;
+        }
+        self.handle_received(packet, now);
+        let pause = 3 * now.duration_since(first);
+        self.probe_records = Some((first, now + pause.clamp(self.interval, PROBE_RECORDS)));
     }
 
     /// The records of a report that is due now, oldest first; at most [`MAX_QOS_RECORDS`].
@@ -237,6 +258,31 @@ mod tests {
         assert_eq!(ledger.next_report(at(30)), Some(at(1025)));
         assert_eq!(ledger.poll_report(at(1024)), None);
         assert!(ledger.poll_report(at(1025)).is_some());
+    }
+
+    #[test]
+    fn probes_are_reported_often_at_first_and_then_every_three_minutes() {
+        // One each 333 ms, as 1.14.1 asks with a failover interval of 1 s; every second has an odd number.
+        let mut ledger = QosLedger::new(2 * SECOND);
+        let mut reports = Vec::new();
+        for number in 0..3 * 3600 {
+            let now = at(333 * number);
+            ledger.expire(now);
+            ledger.handle_probe_received(PacketId(number), now);
+            if let Some(records) = ledger.poll_report(now) {
+                assert_eq!(records.len(), 1);
+                reports.push(333 * number);
+            }
+        }
+        assert_eq!(reports[0], 333, "the first at once");
+        let early = reports.iter().filter(|at| **at < 12_000).count();
+        assert!(early >= 3, "{reports:?}");
+        assert!(reports.len() <= 28, "{} reports an hour", reports.len());
+        let pauses = reports.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(pauses.max() <= Some(181_000), "{reports:?}");
+        // Other packets are noted as ever.
+        ledger.handle_received(PacketId(1), at(3_600_000));
+        assert!(ledger.next_report(at(3_600_000)).is_some());
     }
 
     #[test]

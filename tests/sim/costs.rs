@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use protocol::Instant;
 use serde_json::{Value, json};
 
 use crate::flows::{DATAGRAM_LENGTH, linux_flows};
@@ -22,11 +23,20 @@ fn bytes(lengths: &BTreeMap<usize, u64>) -> u64 {
     sizes.map(|(l, count)| (l + HEADERS) as u64 * count).sum()
 }
 
+/// A plain peer asks all paths all the time, as 1.14.1 does.
+fn asking() -> Value {
+    let parameters = json!({"monitorStrategy": "active", "failoverInterval": 1000});
+    policy("balance-aware", parameters)
+}
+
 /// Bytes per second of an idle bond, by sender and link, after a minute without traffic. Of what goes to a plain peer answers to
 /// what it asks do not count.
 fn idle_costs(kind: Kind, settings: &Value) -> BTreeMap<(usize, u8), f64> {
-    let both = [settings.clone(), settings.clone()];
-    let mut net = Multipath::of_kind(kind, 51, LINKS, both);
+    let theirs = match kind {
+        Kind::Ours => settings.clone(),
+        Kind::Plain => asking(),
+    };
+    let mut net = Multipath::of_kind(kind, 51, LINKS, [settings.clone(), theirs]);
     net.settle(A);
     net.settle(B);
     net.load(A, &linux_flows(1), ms(20));
@@ -84,6 +94,36 @@ fn a_waiting_link_costs_ten_megabytes_a_month() {
             let both = costs.iter().filter(|((_, link), _)| *link == 2);
             let month: f64 = both.map(|(_, rate)| rate * MONTH / 1e6).sum();
             assert!(month <= 10.0, "{month:.2} MB: {costs:?}");
+        }
+    }
+}
+
+/// 1.14.1 gives up a path of its bond without a report for 600 s; what it reports of its own probes is of no use to it.
+#[test]
+fn an_idle_peer_that_bonds_gets_few_reports_but_is_never_without() {
+    let ours = policy("balance-aware", json!({}));
+    for (name, ours) in [("both bond", ours), ("the peer alone", json!({}))] {
+        let mut net = Multipath::new(53, LINKS, [ours, asking()]);
+        net.settle(B);
+        net.run(IDLE);
+        let mut reports: BTreeMap<u8, Vec<Instant>> = BTreeMap::new();
+        let began = net.now();
+        for _ in 0..60 {
+            net.reset();
+            net.run(seconds(60));
+            for (link, at) in net.reports(A) {
+                reports.entry(link).or_default().push(at);
+            }
+        }
+        for link in net.links() {
+            let mut times = vec![began];
+            times.extend(reports.get(&link).into_iter().flatten());
+            times.push(net.now());
+            let pauses = times.windows(2).map(|pair| pair[1].duration_since(pair[0]));
+            let longest = pauses.max().expect("two times");
+            println!("{name}, link {link}: {} an hour, {longest:?}", times.len());
+            assert!(times.len() <= 100, "{name}: {times:?}");
+            assert!(longest <= seconds(260), "{name}: {times:?}");
         }
     }
 }

@@ -25,13 +25,12 @@ use std::time::Duration;
 use bond::config::{BondSettings, ConfigProblem};
 use bond::{BasePolicy, EventKind};
 use node::io::{Command, Link, LinkId};
-use protocol::packet::PacketView;
-use protocol::{Suite, Verb};
+use protocol::Verb;
 use serde_json::json;
 use tests::bond_mistakes::{Mistake, mistakes};
 
 use crate::flows::{DATAGRAM_LENGTH, Flow, linux_flows};
-use crate::multipath::{A, B, KINDS, Kind, Multipath, bonding, ms, policy, seconds};
+use crate::multipath::{A, B, KINDS, Kind, Multipath, bonding, is_report, ms, policy, seconds};
 use crate::settings;
 use crate::world::{ROOT, underlay};
 
@@ -40,13 +39,6 @@ fn through_the_root(net: &Multipath) -> usize {
     let sent = net.world.net.nodes[A].sent.iter();
     sent.filter(|sent| sent.to == underlay(ROOT) && sent.bytes.len() == DATAGRAM_LENGTH)
         .count()
-}
-
-fn is_qos_measurement(datagram: &[u8]) -> bool {
-    // Readable, as it is authenticated and not encrypted.
-    PacketView::new(datagram).is_some_and(|view| {
-        view.suite() == Some(Suite::Poly1305) && view.verb() == Some(Verb::QosMeasurement)
-    })
 }
 
 #[test]
@@ -268,7 +260,7 @@ fn finding_09_a_bond_whose_peer_has_none_lives() {
         for base in ["balance-rr", "balance-xor", "balance-aware"] {
             let mut net = Multipath::of_kind(kind, 9, 3, [policy(base, json!({})), json!({})]);
             for link in 1..=3 {
-                net.wire(B, A, link).filter = Some(is_qos_measurement);
+                net.wire(B, A, link).filter = Some(is_report);
             }
             net.load(A, &linux_flows(24), ms(100));
             net.load(B, &linux_flows(24), ms(100));

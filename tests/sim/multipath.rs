@@ -11,7 +11,8 @@ use node::Input;
 use node::io::{Command, Config, Event, LinkId};
 use node::snapshot::PeerEntry;
 use node::testing::{Conditions, Wire};
-use protocol::{Instant, Verb};
+use protocol::packet::PacketView;
+use protocol::{Instant, Suite, Verb};
 use serde_json::{Value, json};
 
 use crate::flows::{DATAGRAM_LENGTH, ETHERTYPE_IPV4, Flow, Receiver, header, packet};
@@ -97,6 +98,14 @@ pub(crate) fn bonding(settings: &Value) -> Command {
         .collect();
     assert!(errors.is_empty(), "{settings}: {errors:?}");
     Command::SetBonding(Arc::new(parsed))
+}
+
+/// Whether a datagram is a QOS_MEASUREMENT.
+pub(crate) fn is_report(datagram: &[u8]) -> bool {
+    // Readable, as it is authenticated and not encrypted.
+    PacketView::new(datagram).is_some_and(|view| {
+        view.suite() == Some(Suite::Poly1305) && view.verb() == Some(Verb::QosMeasurement)
+    })
 }
 
 /// A policy for every peer, with parameters of its own.
@@ -409,6 +418,16 @@ impl Multipath {
         packets
             .filter(|transmit| transmit.bytes.len() == DATAGRAM_LENGTH)
             .filter_map(|transmit| self.number_of(from, transmit.link?))
+            .collect()
+    }
+
+    /// Link and time of each QOS_MEASUREMENT that a member sent since the last reset.
+    pub(crate) fn reports(&self, from: usize) -> Vec<(u8, Instant)> {
+        let node = &self.world.net.nodes[from];
+        let sent = node.sent.iter().zip(&node.sent_at);
+        let reports = sent.filter(|(transmit, _)| is_report(&transmit.bytes));
+        reports
+            .filter_map(|(transmit, at)| Some((self.number_of(from, transmit.link?)?, *at)))
             .collect()
     }
 

@@ -27,6 +27,7 @@ impl Baselines {
             &Scenario {
                 rates: vec![rate],
                 policy: None,
+                both: false,
             },
         )?;
         pair.lose(0, per_mille)?;

@@ -21,6 +21,8 @@ pub(super) struct Scenario {
     pub(super) rates: Vec<u32>,
     /// The custom policy of both members (multipath specification A.3); `None`: no bonding.
     pub(super) policy: Option<Value>,
+    /// The receiver has it too.
+    pub(super) both: bool,
 }
 
 impl Scenario {
@@ -34,6 +36,15 @@ impl Scenario {
         Self {
             rates,
             policy: Some(json!({ "basePolicy": base.name() })),
+            both: true,
+        }
+    }
+
+    /// The receiver does not bond.
+    pub(super) fn one_sided(self) -> Self {
+        Self {
+            both: false,
+            ..self
         }
     }
 
@@ -82,7 +93,11 @@ impl Pair {
         let bed = case.bed_of(&BedPlan {
             links: scenario.rates.len() as u8,
             near: scenario.settings(),
-            far: scenario.settings(),
+            far: if scenario.both {
+                scenario.settings()
+            } else {
+                Settings::new()
+            },
         })?;
         let [_, IpAddr::V4(target)] = bed.addresses else {
             return Err(io::Error::other("the network has IPv4 addresses"));

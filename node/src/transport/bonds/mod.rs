@@ -238,8 +238,12 @@ impl Transport {
         let Some(path) = bonded.paths.get_mut(&packet.path) else {
             return;
         };
-        if !bonded.is_own && !matches!(packet.verb, Verb::Ack | Verb::QosMeasurement) {
-            path.ledger.handle_received(packet.id, now);
+        if !bonded.is_own {
+            match packet.verb {
+                Verb::Ack | Verb::QosMeasurement => {}
+                Verb::Echo | Verb::Hello => path.ledger.handle_probe_received(packet.id, now),
+                _ => path.ledger.handle_received(packet.id, now),
+            }
         }
         if let Some(bond) = &mut bonded.bond {
             let bytes = packet.payload.len() as u64;
