@@ -37,6 +37,11 @@ impl Punishment {
         self.owe(first + 2 * self.debt());
     }
 
+    /// The latest failure, of which the operating system had no notice, was none: what it added is not owed.
+    pub fn take_back_failure(&mut self) {
+        self.owe(self.debt().saturating_sub(FIRST) / 2);
+    }
+
     fn debt(&self) -> Duration {
         Duration::from_micros(self.debt.into())
     }
@@ -223,6 +228,17 @@ mod tests {
         let mut noticed = Punishment::default();
         noticed.add_failure(true);
         assert_eq!(noticed.debt(), secs(4));
+    }
+
+    #[test]
+    fn a_failure_that_was_none_is_taken_back() {
+        let mut punishment = Punishment::default();
+        punishment.add_failure(true);
+        let before = punishment;
+        punishment.add_failure(false);
+        assert_eq!(punishment.remaining(), secs(8));
+        punishment.take_back_failure();
+        assert_eq!(punishment, before);
     }
 
     #[test]

@@ -18,6 +18,8 @@ use crate::suspicion::{Reason, packets_to_miss};
 const UNREPORTED_FOR: Duration = Duration::from_millis(60);
 /// Reports this recent tell of failures as fast as probes would.
 const REPORTS_COUNT_FOR: Duration = Duration::from_millis(250);
+/// A full path that is back so soon did not fail: far more was sent than fits, and nothing passed for a while.
+const STALLED: Duration = Duration::from_millis(300);
 /// A path whose last proof is older than this is asked as it is put to use.
 const FRESH: Duration = Duration::from_millis(100);
 
@@ -69,8 +71,15 @@ impl Member {
         // The peer's word that it hears us says nothing of a direction in which nothing comes in.
         let is_deaf =
             self.life.phase == Phase::Down && self.life.last_received < Some(self.life.since);
+        let has_stalled = self.life.phase == Phase::Down
+            && self.life.cause != Cause::Link
+            && now < self.life.since + STALLED
+            && self.quality.capacity.is_used_up(now);
         let revived = (answered || !is_deaf) && self.life.prove(sent, now);
         if revived {
+            if has_stalled {
+                self.life.punishment.take_back_failure();
+            }
             self.prober.reset();
             self.quality.set_up(true, now);
             self.detection = None;
@@ -114,7 +123,10 @@ impl Member {
         }
         self.suspicion.doubt(Reason::Unreported, now);
         let is_certain = report.unreported >= packets_to_miss(self.loss(now));
-        if self.has_alternative && is_certain && self.rule.down_delay.is_zero() {
+        // The last packets of a burst that a full link had no room for, and senders that wait after that, look the same.
+        let may_be_full = self.quality.may_queue() || self.quality.capacity.was_full(now);
+        let may_fail = self.has_alternative && self.rule.down_delay.is_zero();
+        if may_fail && is_certain && !may_be_full {
             return self.fail(Cause::OneWay, now);
         }
         self.prober.hurry(2);

@@ -13,14 +13,17 @@ use super::slots::{Mobility, PER_STEP, SlotTable, UNSETTLED};
 use crate::path::PathId;
 
 /// A flow moves for this much more, and onto a path without flows even for less, since all the others gain by it and nobody
-/// learns otherwise that the path has become wider. It leaves if it would get this much more elsewhere.
+/// learns otherwise that the path has become wider. It leaves if it would get this much more among other flows, or that much
+/// more on a path that is empty as well.
 const GAIN: f64 = 1.2;
-const GAIN_OF_EMPTY: f64 = 0.55;
-const GAIN_OF_ONLY: f64 = 2.0;
+const GAIN_OF_EMPTY: f64 = 0.4;
+const GAIN_OF_ONLY: f64 = 3.0;
+const GAIN_OF_ONLY_TO_EMPTY: f64 = 1.5;
 /// A new flow moves for this much more.
 const GAIN_OF_YOUNG: f64 = 1.1;
-/// For so much more a flow moves although it was moved lately: that was a mistake.
+/// For so much more a flow moves although it was moved lately: that was a mistake. Little is known while flows settle down.
 const GAIN_OF_MISTAKEN: f64 = 3.0;
+const GAIN_OF_UNSETTLED: f64 = 1.5;
 /// Less than this part of a flow is none.
 const FLOW: f64 = 0.5;
 /// A path is relieved after it was full this long.
@@ -35,8 +38,8 @@ const TRIAL_PAUSE: Duration = Duration::from_secs(10);
 const FAILED_TRIAL_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes that are off the target shares by less, of the whole, are left so.
 const LOAD_TOLERANCE: f64 = 0.03;
-/// Where flows have settled down, they move only if that was called for without a break for this long: rates of flows that
-/// fill a path swing by themselves.
+/// Where flows have settled down, they move only if that was called for without a break for this long, or to a path without
+/// flows: rates of flows that fill a path swing by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a path was full, loads are not compared with shares for this long.
 const CALM: Duration = Duration::from_secs(2);
@@ -219,7 +222,8 @@ impl SlotTable {
             true => self.even_out(&tally),
             false => Vec::new(),
         };
-        let (moves, reason) = match evened.is_empty() {
+        let is_empty: Vec<bool> = tally.counts.iter().map(|count| *count < FLOW).collect();
+        let (mut moves, reason) = match evened.is_empty() {
             true => (self.relieve(tally, &lanes, follows, now), "full path"),
             false => (evened, "uneven load"),
         };
@@ -232,7 +236,10 @@ impl SlotTable {
         }
         let since = *self.uneven_since.get_or_insert(now);
         if self.unsettled_until <= now && now < since + PATIENCE {
-            return None;
+            moves.retain(|(_, place)| is_empty[*place]);
+            if moves.is_empty() {
+                return None;
+            }
         }
         self.uneven_since = None;
         for (slot, place) in &moves {
@@ -351,7 +358,8 @@ impl SlotTable {
                 break;
             };
             let margin = match (is_alone, tally.counts[to] < FLOW) {
-                (true, _) => GAIN_OF_ONLY,
+                (true, true) => GAIN_OF_ONLY_TO_EMPTY,
+                (true, false) => GAIN_OF_ONLY,
                 (false, true) => GAIN_OF_EMPTY,
                 (false, false) => GAIN,
             };
@@ -359,7 +367,11 @@ impl SlotTable {
             if left(&to) <= margin * present {
                 break;
             }
-            let was_mistaken = left(&to) > GAIN_OF_MISTAKEN * present;
+            let gain_of_mistaken = match now < self.unsettled_until {
+                true => GAIN_OF_UNSETTLED,
+                false => GAIN_OF_MISTAKEN,
+            };
+            let was_mistaken = left(&to) > gain_of_mistaken * present;
             let candidate = (0..tally.flows.len())
                 .filter(|index| {
                     let (flow, place, weight) = &tally.flows[*index];

@@ -20,11 +20,13 @@ pub struct TcpFlows {
 
 impl TcpFlows {
     /// Opens `count` connections from `client` to `server`, who owns `address`. The kernel picks the ports: new ones each time.
+    /// `congestion`: what controls the senders, by the kernel's name for it; `None`: what the system uses.
     pub fn start(
         client: &Host,
         server: &Host,
         address: Ipv4Addr,
         count: usize,
+        congestion: Option<&'static str>,
     ) -> io::Result<Self> {
         let listener = server.run(move || TcpListener::bind((address, 0)))??;
         let target = listener.local_addr()?;
@@ -37,6 +39,9 @@ impl TcpFlows {
         for number in 0..count {
             let outgoing = client
                 .run(move || TcpStream::connect_timeout(&target, Duration::from_secs(10)))??;
+            if let Some(congestion) = congestion {
+                rustix::net::sockopt::set_tcp_congestion(&outgoing, congestion)?;
+            }
             let (incoming, _) = listener.accept()?;
             flows.streams.push(outgoing.try_clone()?);
             flows.streams.push(incoming.try_clone()?);
@@ -225,7 +230,8 @@ mod tests {
         let host = Host::new("flows");
         // Without the right to make namespaces there is nothing to test.
         let Ok(host) = host else { return };
-        let flows = TcpFlows::start(&host, &host, Ipv4Addr::LOCALHOST, 3).expect("connections");
+        let flows =
+            TcpFlows::start(&host, &host, Ipv4Addr::LOCALHOST, 3, None).expect("connections");
         let rates = flows.rates(Duration::from_millis(200));
         assert_eq!(rates.len(), 3);
         assert!(rates.iter().all(|rate| *rate > 0.0), "{rates:?}");

@@ -63,7 +63,7 @@ impl Moment {
 /// What became of one change.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Change {
-    /// Until the target of the link went half of the way to its new share.
+    /// Until the target of the link went half of the way to its new share, or was within a tenth of it.
     detected: Option<Duration>,
     /// Until the slots met their targets, after that.
     placed: Option<Duration>,
@@ -75,15 +75,11 @@ impl Change {
     /// `moments` since the change, the first one before anything could notice; `share`: the link's new one; `sum`: Mbit/s.
     fn of(moments: &[Moment], share: f64, sum: f64) -> Self {
         let old = moments.first().map_or(0.0, |moment| moment.targets[CUT]);
-        let halfway = (old + share) / 2.0;
-        let noticed = |moment: &Moment| {
-            let target = moment.targets[CUT];
-            if share < old {
-                target <= halfway
-            } else {
-                target >= halfway
-            }
+        let (least, most) = match share < old {
+            true => (0.0, ((old + share) / 2.0).max(1.1 * share)),
+            false => (((old + share) / 2.0).min(0.9 * share), 1.0),
         };
+        let noticed = |moment: &Moment| (least..=most).contains(&moment.targets[CUT]);
         let detected = first_lasting(moments, |index| noticed(&moments[index]));
         let placed = first_lasting(moments, |index| {
             noticed(&moments[index]) && moments[index].meets_targets()

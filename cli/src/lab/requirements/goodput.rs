@@ -9,6 +9,7 @@ use super::baseline::Baselines;
 use super::pair::{Pair, Scenario};
 use super::parts::{Part, all_of};
 use super::row::{Case, Load, Measurement, Row};
+use crate::lab::flows::TcpFlows;
 use crate::lab::policy::Policy;
 
 /// Mbit/s of equal links: few enough that a small machine is not what limits four of them.
@@ -112,12 +113,20 @@ struct Runs {
 impl Runs {
     /// Runs with so many connections, each with ports of its own.
     fn make(case: &Case, pair: &Pair, connections: usize) -> io::Result<Self> {
+        Self::of(case, connections, || pair.connections(connections))
+    }
+
+    fn of(
+        case: &Case,
+        connections: usize,
+        start: impl Fn() -> io::Result<TcpFlows>,
+    ) -> io::Result<Self> {
         let mut runs = Self {
             sums: Vec::new(),
             poorest: Vec::new(),
         };
         for _ in 0..case.options.trials {
-            let flows = pair.connections(connections)?;
+            let flows = start()?;
             std::thread::sleep(WARM_UP);
             let rates = flows.rates(WINDOW);
             let sum: f64 = rates.iter().sum();
@@ -203,7 +212,7 @@ fn unequal(case: &Case) -> io::Result<Measurement> {
     let mut baselines = Baselines::default();
     let sum = baselines.alone(case, FAST, 0)? + baselines.alone(case, SLOW, 0)?;
     let pair = Pair::start(case, &Scenario::of(vec![FAST, SLOW], case.policy))?;
-    let runs = Runs::make(case, &pair, 12)?;
+    let runs = Runs::of(case, 12, || pair.fair_connections(12))?;
     let poorest = least(&runs.poorest);
     let holds = runs.mean() >= UNEQUAL * sum && poorest >= POOREST;
     let mut part = runs.part(format!("{FAST} and {SLOW} Mbit/s"), sum, holds);

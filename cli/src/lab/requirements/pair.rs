@@ -158,7 +158,18 @@ impl Pair {
 
     /// Backlogged connections from sender to receiver.
     pub(super) fn connections(&self, count: usize) -> io::Result<TcpFlows> {
-        TcpFlows::start(self.sender(), self.receiver(), self.target, count)
+        self.connect(count, None)
+    }
+
+    /// The same, of senders that share a link fairly: Reno. Twelve of BBR leave the slowest among them a tenth of its fair
+    /// share even where they have one link and nothing is to be chosen.
+    pub(super) fn fair_connections(&self, count: usize) -> io::Result<TcpFlows> {
+        self.connect(count, Some("reno"))
+    }
+
+    fn connect(&self, count: usize, congestion: Option<&'static str>) -> io::Result<TcpFlows> {
+        let (sender, receiver) = (self.sender(), self.receiver());
+        TcpFlows::start(sender, receiver, self.target, count, congestion)
     }
 
     /// Paced flows from sender to receiver.
