@@ -295,6 +295,11 @@ impl Capacity {
         }
     }
 
+    /// When it was last measured; `None` if nothing is known.
+    pub(crate) fn confirmed(&self) -> Option<Instant> {
+        (self.kind != Kind::Unknown).then_some(self.confirmed)
+    }
+
     /// No less than this fits, in bit/s.
     pub(crate) fn bound(&self) -> u64 {
         self.bits as u64

@@ -100,11 +100,8 @@ impl Bond {
                 continue;
             };
             // What was learnt of the wire stays true.
-            let predecessor = before
-                .iter()
-                .filter_map(|old| self.members.get(old))
-                .find(|old| old.shares_wire(member));
-            let capacity = predecessor.map(|old| old.quality.capacity.clone());
+            let capacity = self.best_informed(member);
+            let capacity = capacity.map(|member| member.quality.capacity.clone());
             if let Some(member) = self.members.get_mut(id) {
                 if let Some(capacity) = capacity {
                     member.quality.capacity = capacity;
@@ -143,23 +140,25 @@ impl Bond {
         views
     }
 
-    /// What was measured on the path of a wire that is used holds for the others of it: one may take its place.
+    /// Who knows best what fits on the wire of a path: the one of its paths that is used, or on which it was measured last.
+    fn best_informed(&self, path: &Member) -> Option<&Member> {
+        let rank = |member: &Member| (member.is_used, member.quality.capacity.confirmed());
+        let wire = self
+            .members
+            .values()
+            .filter(|member| member.shares_wire(path));
+        let best = wire.max_by_key(|member| rank(member))?;
+        (rank(best) > (false, None)).then_some(best)
+    }
+
+    /// What was measured on one path of a wire holds for the others of it: one may take its place.
     fn share_capacities(&self, views: &mut [View]) {
-        let known: Vec<(PathId, Option<u64>, u64)> = views
-            .iter()
-            .filter(|view| view.is_used)
-            .map(|view| (view.id, view.measured, view.reached))
-            .collect();
         for view in views.iter_mut().filter(|view| !view.is_used) {
-            let Some(member) = self.members.get(&view.id) else {
-                continue;
-            };
-            let of_wire = known.iter().find(|(id, ..)| {
-                let other = self.members.get(id);
-                other.is_some_and(|other| other.shares_wire(member))
-            });
-            if let Some((_, measured, reached)) = of_wire {
-                (view.measured, view.reached) = (*measured, *reached);
+            let member = self.members.get(&view.id);
+            if let Some(known) = member.and_then(|member| self.best_informed(member)) {
+                let capacity = &known.quality.capacity;
+                view.measured = capacity.get().map(|(bits, _)| bits);
+                view.reached = capacity.bound();
             }
         }
     }

@@ -250,7 +250,7 @@ impl Member {
         let is_slow = self.answers.overdue().is_some_and(|limit| lag > limit);
         let is_recent = first < reported + REPORTS_COUNT_FOR;
         Some(if is_slow && is_recent {
-            (first + lag * 3 / 2 + UNREPORTED_FOR).min(reported + REPORTS_COUNT_FOR)
+            (first + lag * 2 + 2 * UNREPORTED_FOR).min(reported + REPORTS_COUNT_FOR)
         } else {
             first
         })

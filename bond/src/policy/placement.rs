@@ -350,41 +350,61 @@ impl SlotTable {
             };
             let is_alone = tally.counts[from] < 1.0 + FLOW;
             let left = |place: &usize| capacity(*place) / (tally.counts[*place] + 1.0);
-            let to = (0..lanes.len())
-                .filter(|place| *place != from && !(is_alone && lanes[*place].is_unknown))
-                .filter(has_room)
-                .max_by(|a, b| left(a).total_cmp(&left(b)));
-            let Some(to) = to else {
-                break;
-            };
-            let margin = match (is_alone, tally.counts[to] < FLOW) {
-                (true, true) => GAIN_OF_ONLY_TO_EMPTY,
-                (true, false) => GAIN_OF_ONLY,
-                (false, true) => GAIN_OF_EMPTY,
-                (false, false) => GAIN,
-            };
             let present = capacity(from) / tally.counts[from].max(1.0);
-            if left(&to) <= margin * present {
+            let is_empty = |place: &usize| tally.counts[*place] < FLOW;
+            // Above 1 a flow moves.
+            let gain = |place: &usize| {
+                let margin = match (is_alone, is_empty(place)) {
+                    (true, true) => GAIN_OF_ONLY_TO_EMPTY,
+                    (true, false) => GAIN_OF_ONLY,
+                    (false, true) => GAIN_OF_EMPTY,
+                    (false, false) => GAIN,
+                };
+                left(place) / (margin * present)
+            };
+            let others = || {
+                (0..lanes.len())
+                    .filter(|place| *place != from && !(is_alone && lanes[*place].is_unknown))
+                    .filter(has_room)
+            };
+            let best = others().max_by(|a, b| gain(a).total_cmp(&gain(b)));
+            let best = best.filter(|place| gain(place) > 1.0);
+            let empty = || {
+                let empty = others().filter(|place| is_empty(place) && !is_alone);
+                empty.max_by(|a, b| capacity(*a).total_cmp(&capacity(*b)))
+            };
+            let Some(to) = best.or_else(empty) else {
                 break;
-            }
+            };
+            // The slow among flows that share a path unequally gain by an empty one that the others would not gain by.
+            let gains = |rate: f64| {
+                let fits = lanes[to].capacity.unwrap_or(0.0);
+                best.is_some() || fits > GAIN * 8.0 * rate
+            };
             let gain_of_mistaken = match now < self.unsettled_until {
                 true => GAIN_OF_UNSETTLED,
                 false => GAIN_OF_MISTAKEN,
             };
             let was_mistaken = left(&to) > gain_of_mistaken * present;
-            let candidate = (0..tally.flows.len())
-                .filter(|index| {
-                    let (flow, place, weight) = &tally.flows[*index];
-                    let settled = self
-                        .load
-                        .as_ref()
-                        .is_some_and(|load| load.has_settled(flow.slot));
-                    *place == from
-                        && *weight >= FLOW
-                        && (self.is_movable(flow) || was_mistaken && flow.known && settled)
-                })
-                .min_by_key(|index| tally.flows[*index].0.slot);
-            let Some(index) = candidate else {
+            let candidates = (0..tally.flows.len()).filter(|index| {
+                let (flow, place, weight) = &tally.flows[*index];
+                let settled = self
+                    .load
+                    .as_ref()
+                    .is_some_and(|load| load.has_settled(flow.slot));
+                *place == from
+                    && *weight >= FLOW
+                    && gains(flow.rate)
+                    && (self.is_movable(flow) || was_mistaken && flow.known && settled)
+            });
+            let rank = |index: &usize| {
+                let (flow, ..) = &tally.flows[*index];
+                (if is_empty(&to) { flow.rate } else { 0.0 }, flow.slot)
+            };
+            let Some(index) = candidates.min_by(|a, b| {
+                let ((a, a_slot), (b, b_slot)) = (rank(a), rank(b));
+                a.total_cmp(&b).then(a_slot.cmp(&b_slot))
+            }) else {
                 break;
             };
             let (flow, _, weight) = tally.flows.swap_remove(index);
