@@ -161,6 +161,7 @@ impl Member {
 
     /// The path is put to use. Unless it has just proven that it works it is asked for that meanwhile.
     pub(crate) fn engage(&mut self, now: Instant) {
+        self.engaged = now;
         let fresh = self.life.last_proof.is_some_and(|at| now < at + FRESH);
         if self.life.phase == Phase::Up && !fresh {
             self.suspicion.doubt(Reason::Untried, now);
