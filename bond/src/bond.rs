@@ -58,7 +58,7 @@ pub struct DeliveryReport {
     pub bytes: u64,
     /// Packets received since the last report.
     pub packets: u32,
-    /// Packets missing from the path's sequence since the last report.
+    /// Packets missing from the path's sequence since the last report, of those that left since [`Bond::works_since`].
     pub lost: u32,
     /// Time since the last report, by the receiver's clock.
     pub interval: Duration,
@@ -368,6 +368,12 @@ impl Bond {
     pub fn keeps(&self, path: PathId) -> bool {
         self.settings.monitor != MonitorStrategy::Passive
             && self.members.get(&path).is_some_and(|m| m.works())
+    }
+
+    /// Since when the path works, as far as is known; `None` if it does not, or is on trial.
+    pub fn works_since(&self, path: PathId) -> Option<Instant> {
+        let life = &self.members.get(&path)?.life;
+        (life.phase == Phase::Up).then_some(life.since)
     }
 
     /// Of the paths that [`Bond::keeps`] keeps the one for packets that one path suffices for: it carries traffic and costs

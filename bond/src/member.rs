@@ -19,8 +19,6 @@ use crate::quality::{Quality, Rate};
 use crate::rule::Rule;
 use crate::suspicion::{AnswerTime, Suspicion};
 
-/// Three intervals of reports: then every thread that sends on a path put to use has shown what it lost there before.
-const ENGAGED_FOR: Duration = Duration::from_millis(300);
 /// Answers to a stream of packets, TCP's to bulk data, are no more than this part of its bytes.
 const ANSWERS: f64 = 12.0;
 /// A peer repeats what it says of a link; it holds so long after the last time.
@@ -42,10 +40,6 @@ pub(crate) struct Member {
     pub(crate) answers: AnswerTime,
     /// When the peer last reported that packets arrived.
     pub(crate) last_report: Option<Instant>,
-    /// When the latest packet left of those that reports have told the fate of.
-    reported_until: Instant,
-    /// When the path was last put to use.
-    pub(crate) engaged: Instant,
     /// A path beside it failed then: it may carry nothing until something that left later is known to have arrived.
     pub(crate) suspected: Option<Instant>,
     /// Another path, not of the same link to the same address, works.
@@ -95,8 +89,6 @@ impl Member {
             suspicion: Suspicion::default(),
             answers: AnswerTime::default(),
             last_report: None,
-            reported_until: now,
-            engaged: now,
             suspected: None,
             has_alternative: false,
             quality,
@@ -222,13 +214,8 @@ impl Member {
 
     /// The peer's report on what it received.
     pub(crate) fn handle_delivery(&mut self, report: &DeliveryReport, now: Instant) {
-        // What was lost while the path was down shows when packets arrive over it again, and that may be much later.
-        let was_down = self.life.phase != Phase::Up
-            || self.reported_until < self.life.since
-            || now < self.engaged + ENGAGED_FOR;
-        if report.packets > 0 && !report.interval.is_zero() {
-            self.reported_until = self.reported_until.max(report.latest_sent);
-        }
+        // It may prove that the path works again, and then tells what was lost until now.
+        let was_down = self.life.phase != Phase::Up;
         self.quality.add_delivery(
             report.bytes,
             (report.packets.into(), report.lost.into()),

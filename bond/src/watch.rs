@@ -72,7 +72,7 @@ impl Member {
         let is_deaf =
             self.life.phase == Phase::Down && self.life.last_received < Some(self.life.since);
         let has_stalled = self.life.phase == Phase::Down
-            && self.life.cause != Cause::Link
+            && matches!(self.life.cause, Cause::Silent | Cause::OneWay)
             && now < self.life.since + STALLED
             && self.quality.capacity.is_used_up(now);
         let revived = (answered || !is_deaf) && self.life.prove(sent, now);
@@ -161,7 +161,6 @@ impl Member {
 
     /// The path is put to use. Unless it has just proven that it works it is asked for that meanwhile.
     pub(crate) fn engage(&mut self, now: Instant) {
-        self.engaged = now;
         let fresh = self.life.last_proof.is_some_and(|at| now < at + FRESH);
         if self.life.phase == Phase::Up && !fresh {
             self.suspicion.doubt(Reason::Untried, now);
@@ -363,5 +362,123 @@ impl Member {
         .flatten()
         .min()
         .unwrap_or(now + Duration::from_secs(30))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::{BasePolicy, PolicySettings};
+    use crate::failover::Punishment;
+    use crate::path::PathInfo;
+    use crate::rule::Rule;
+
+    const TENTH: Duration = Duration::from_millis(100);
+
+    const NEAR: Duration = Duration::from_millis(10);
+    const QUEUED: Duration = Duration::from_millis(60);
+
+    fn report(now: Instant, packets: u32) -> DeliveryReport {
+        DeliveryReport {
+            bytes: u64::from(packets) * 1000,
+            packets,
+            lost: 0,
+            interval: TENTH,
+            latest_sent: now - Duration::from_millis(5),
+            unreported: 0,
+            oldest_unreported: None,
+            silence: Duration::ZERO,
+        }
+    }
+
+    /// A path that is used for a second, beside another one.
+    fn used(is_full: bool) -> (Member, Instant) {
+        let info = PathInfo {
+            id: PathId(1),
+            interface: "wan1".to_owned(),
+            interface_mac: None,
+            local: "10.0.0.1:9993".parse().unwrap(),
+            remote: "10.0.0.2:9993".parse().unwrap(),
+            link_up: true,
+            confirmed: true,
+        };
+        let settings = PolicySettings::standard(BasePolicy::BalanceAware);
+        let rule = Arc::new(Rule::resolve(&info, &settings, false));
+        let mut now = Instant::from_millis(0);
+        let mut member = Member::new(info, rule, Punishment::default(), 0, now);
+        (member.is_used, member.has_alternative) = (true, true);
+        member.quality.add_round_trip(NEAR, now);
+        for _ in 0..10 {
+            now = now + TENTH;
+            member.handle_sent(100_000, now);
+            member
+                .quality
+                .add_round_trip(if is_full { QUEUED } else { NEAR }, now);
+            let report = report(now, 100);
+            member.handle_delivery(&report, now);
+            member.handle_report(&report, now);
+        }
+        (member, now)
+    }
+
+    /// A hundred packets that left after all others did not arrive.
+    fn miss(member: &mut Member, now: Instant) {
+        let missing = DeliveryReport {
+            unreported: 100,
+            oldest_unreported: Some(now - TENTH / 2),
+            silence: TENTH,
+            ..report(now, 0)
+        };
+        member.handle_report(&missing, now + TENTH / 2);
+    }
+
+    #[test]
+    fn missing_packets_alone_fail_a_path_unless_it_may_be_full() {
+        let (mut member, now) = used(false);
+        miss(&mut member, now + TENTH);
+        assert_eq!(member.life.cause, Cause::OneWay);
+        assert_eq!(member.life.phase, Phase::Down);
+        let (mut full, now) = used(true);
+        for _ in 0..100 {
+            full.quality.add_round_trip(NEAR, now);
+        }
+        miss(&mut full, now + TENTH);
+        assert_eq!(full.life.phase, Phase::Up);
+        let (mut queueing, now) = used(false);
+        queueing.quality.add_round_trip(QUEUED, now);
+        miss(&mut queueing, now + TENTH);
+        assert_eq!(queueing.life.phase, Phase::Up);
+    }
+
+    #[test]
+    fn a_full_path_that_is_back_at_once_owes_nothing_for_that() {
+        let owes = |is_full, cause, phase, after: u64| {
+            let (mut member, now) = used(is_full);
+            member.life.phase = phase;
+            let before = member.life.punishment;
+            member.fail(cause, now);
+            let then = now + Duration::from_millis(after);
+            assert!(member.prove(now, true, then));
+            member.life.punishment != before
+        };
+        assert!(!owes(true, Cause::Silent, Phase::Up, 200));
+        assert!(!owes(true, Cause::OneWay, Phase::Up, 200));
+        assert!(owes(true, Cause::Silent, Phase::Up, 400));
+        assert!(owes(true, Cause::Link, Phase::Up, 200));
+        assert!(owes(false, Cause::Silent, Phase::Up, 200));
+    }
+
+    /// A trial that fails adds nothing that could be taken back.
+    #[test]
+    fn a_trial_that_failed_takes_no_older_failure_back() {
+        let (mut member, now) = used(true);
+        member.life.punishment.add_failure(false);
+        let before = member.life.punishment;
+        member.life.phase = Phase::Trial;
+        member.fail(Cause::Unproven, now);
+        assert!(member.prove(now, true, now + TENTH));
+        assert_eq!(member.life.punishment, before);
     }
 }

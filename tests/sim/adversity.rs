@@ -384,15 +384,16 @@ impl Scenario {
     fn check_totals(&mut self, time: Duration) {
         let run = time.as_secs() + 5;
         for node in [A, B] {
-            for link in self.net.links() {
-                let probes = self.net.probes(node, link);
-                // One per 60 ms under load, and answers' retries.
-                assert!(
-                    probes <= run * 20,
-                    "{}: {probes} probes over link {link} in {run} s",
-                    self.title
-                );
-            }
+            let probes: Vec<u64> = (self.net.links().into_iter())
+                .map(|link| self.net.probes(node, link))
+                .collect();
+            // One per 60 ms under load, and answers' retries; a link that fails again and again is asked more.
+            let (most, all) = (probes.iter().max(), probes.iter().sum::<u64>());
+            assert!(
+                most <= Some(&(run * 25)) && all <= run * 18 * probes.len() as u64,
+                "{}: {probes:?} probes over the links in {run} s",
+                self.title
+            );
             let events = self.net.events(node);
             assert!(
                 events.len() as u64 <= run * 20 + 200,

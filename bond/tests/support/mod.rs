@@ -47,6 +47,7 @@ pub struct Wire {
     pub capacity: Option<u64>,
     sent: u64,
     delivered: (u64, u32, u32),
+    works_since: Option<Instant>,
     last_echo: Option<Instant>,
     /// Data packets that we sent on it.
     pub data: u64,
@@ -66,6 +67,7 @@ impl Default for Wire {
             capacity: None,
             sent: 0,
             delivered: (0, 0, 0),
+            works_since: None,
             last_echo: None,
             data: 0,
             lost: 0,
@@ -249,6 +251,12 @@ impl World {
     fn report(&mut self) {
         let now = self.now;
         for (id, wire) in &mut self.wires {
+            let works_since = self.bond.works_since(*id);
+            if works_since.is_some() && wire.works_since != works_since {
+                // What left before that is not reported as lost.
+                wire.works_since = works_since;
+                wire.delivered.2 = 0;
+            }
             let (bytes, packets, lost) = std::mem::take(&mut wire.delivered);
             if !wire.back || packets == 0 {
                 continue;

@@ -29,7 +29,7 @@ pub(super) struct Packet {
 struct Unreported {
     bytes: u64,
     packets: u32,
-    /// Highest sequence number of the last report, and now.
+    /// Highest sequence number of the last report, or that left before the link worked again, and now.
     reported: u64,
     highest: u64,
     latest_sent: Option<Instant>,
@@ -53,6 +53,7 @@ pub struct Link {
     queued: u64,
     sequence: u64,
     unreported: Unreported,
+    works_since: Option<Instant>,
     pub(super) last_echo: Option<Instant>,
     /// Packets and bytes that the bond is to be told of.
     pub(super) sent: (u64, u64),
@@ -76,6 +77,7 @@ impl Link {
             queued: 0,
             sequence: 0,
             unreported: Unreported::default(),
+            works_since: None,
             last_echo: None,
             sent: (0, 0),
             received: (0, 0),
@@ -119,9 +121,24 @@ impl Link {
         leaving
     }
 
+    /// The bond knows since when the link works: what left before that, arrived or not, is not reported.
+    pub(super) fn note_working(&mut self, since: Option<Instant>) {
+        if since.is_some() && self.works_since != since {
+            self.works_since = since;
+            self.unreported = Unreported {
+                reported: self.sequence,
+                highest: self.sequence,
+                ..Unreported::default()
+            };
+        }
+    }
+
     /// A packet is there.
     pub(super) fn note_arrival(&mut self, packet: &Packet) {
         let unreported = &mut self.unreported;
+        if packet.sequence <= unreported.reported {
+            return;
+        }
         unreported.bytes += packet.bytes;
         unreported.packets += 1;
         unreported.highest = unreported.highest.max(packet.sequence);

@@ -362,6 +362,7 @@ impl Network {
         if !self.is_stock && now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
             for (id, link) in &mut self.links {
+                link.note_working(self.bond.works_since(*id));
                 if let Some(report) = link.report() {
                     self.bond.handle_delivery_report(*id, &report, now);
                 }

@@ -156,6 +156,13 @@ impl Bonded {
         self.paused_until.is_some_and(|until| now < until)
     }
 
+    /// Notes how many packets have left by now.
+    pub(super) fn read_departures(&mut self, now: Instant) {
+        if let (Some(bond), Some(departures)) = (&self.bond, &mut self.departures) {
+            departures.read(|key| bond.works_since(self.paths.get(&key)?.id), now);
+        }
+    }
+
     pub(super) fn key_of(&self, id: PathId) -> Option<PathKey> {
         self.keys.get(&id).copied()
     }

@@ -92,6 +92,7 @@ impl Transport {
         let Some(bonded) = self.bonds.peers.get_mut(&source) else {
             return;
         };
+        bonded.read_departures(now);
         let (Some(bond), Some(departures)) = (&mut bonded.bond, &mut bonded.departures) else {
             return;
         };

@@ -80,10 +80,12 @@ impl Departures {
         paths.filter_map(|path| Some((path.key?, Arc::clone(&path.lanes))))
     }
 
-    /// Reads the lanes' counters. The more often, the better it is known when which packet left.
-    pub(super) fn read(&mut self, now: Instant) {
+    /// Reads the lanes' counters. The more often, the better it is known when which packet left. `works_since` is
+    /// [`bond::Bond::works_since`].
+    pub(super) fn read(&mut self, works_since: impl Fn(PathKey) -> Option<Instant>, now: Instant) {
         for path in &mut self.paths {
             path.read(self.last_report.is_some(), now);
+            path.note_working(path.key.and_then(&works_since));
         }
     }
 
@@ -121,8 +123,8 @@ impl Departures {
         })
     }
 
-    /// What the peer's report says of each path. `round_trip` is what is known of the paths. Reports of another run, out of order,
-    /// or too frequent say nothing; nor do lanes and numbers that were never used.
+    /// What the peer's report says of each path, by counters just [read](Self::read). `round_trip` is what is known of the
+    /// paths. Reports of another run, out of order, or too frequent say nothing; nor do lanes and numbers that were never used.
     pub(super) fn take(
         &mut self,
         report: &ArrivalReport,
@@ -137,7 +139,6 @@ impl Departures {
         {
             return Vec::new();
         }
-        self.read(now);
         self.last_report = Some((report.clock_us, now));
         let begun = self.begun;
         let mut taken = Vec::new();
@@ -197,7 +198,7 @@ mod tests {
         for _ in 0..packets {
             lanes.draw(departures.origin, worker).unwrap();
         }
-        departures.read(at(millis));
+        departures.read(|_| None, at(millis));
     }
 
     fn lane(worker: u8, packets: u64, highest: u64) -> LaneReport {
@@ -216,6 +217,7 @@ mod tests {
         millis: u64,
         lanes: Vec<LaneReport>,
     ) -> Option<DeliveryReport> {
+        departures.read(|_| None, at(millis));
         let report = ArrivalReport {
             run: RUN,
             clock_us: 77_000_000 + millis * 1000,
@@ -326,6 +328,32 @@ mod tests {
         let many: Vec<PathKey> = (0..200).map(key).collect();
         departures.set_paths(&many, 2);
         assert_eq!(departures.lanes().count(), 63);
+    }
+
+    #[test]
+    fn what_left_before_a_path_came_back_says_nothing_of_it() {
+        let mut departures = departures();
+        send(&mut departures, 0, 20, 10);
+        send(&mut departures, 1, 20, 10);
+        told(&mut departures, 20, vec![lane(0, 20, 19), lane(1, 20, 19)]);
+        // Both threads lose ten packets; then only the first one's packets go elsewhere and come back in time.
+        send(&mut departures, 0, 10, 40);
+        send(&mut departures, 1, 10, 40);
+        departures.read(|_| Some(at(100)), at(100));
+        // One of them was only late.
+        assert_eq!(told(&mut departures, 110, vec![lane(0, 21, 29)]), None);
+        send(&mut departures, 0, 10, 120);
+        let delivery = told(&mut departures, 230, vec![lane(0, 31, 39), lane(1, 20, 19)]);
+        let counts = |delivery: Option<DeliveryReport>| delivery.map(|d| (d.packets, d.lost));
+        assert_eq!(counts(delivery), Some((10, 0)));
+        // Long after the other thread sends there again. What is lost from then on counts.
+        send(&mut departures, 1, 10, 1000);
+        let lanes = vec![lane(0, 31, 39), lane(1, 30, 39)];
+        assert_eq!(counts(told(&mut departures, 1110, lanes)), Some((10, 0)));
+        departures.read(|_| Some(at(100)), at(1120));
+        send(&mut departures, 1, 10, 1130);
+        let lanes = vec![lane(0, 31, 39), lane(1, 37, 49)];
+        assert_eq!(counts(told(&mut departures, 1230, lanes)), Some((7, 3)));
     }
 
     #[test]

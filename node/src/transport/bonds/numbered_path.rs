@@ -43,6 +43,8 @@ pub(super) struct NumberedPath {
     pending: Pending,
     /// The reporter's clock at the last whole report, µs.
     since: Option<u64>,
+    /// Since when the path works; only what left later counts.
+    works_since: Option<Instant>,
 }
 
 /// What is to be told with the next whole report.
@@ -63,6 +65,7 @@ impl NumberedPath {
             late: 0,
             pending: Pending::default(),
             since: None,
+            works_since: None,
         }
     }
 
@@ -87,6 +90,15 @@ impl NumberedPath {
                 }
                 None => {}
             }
+        }
+    }
+
+    /// The path works since then. What left before it failed, or while it did not work, says nothing of it: each thread that
+    /// sends shows what it lost only when it sends there again, and that may be long after.
+    pub(super) fn note_working(&mut self, since: Option<Instant>) {
+        if since.is_some() && self.works_since != since {
+            self.works_since = since;
+            self.forget();
         }
     }
 
@@ -121,6 +133,11 @@ impl NumberedPath {
             }
             let age = Duration::from_micros(told.age_us.into());
             new.age = Some(new.age.map_or(age, |least| least.min(age)));
+            // Of what is to be forgotten some may still arrive.
+            let is_forgotten = |known: Known| known.counts.is_none() && next < known.next;
+            if sent.known.is_some_and(is_forgotten) {
+                continue;
+            }
             let before = sent.known.replace(Known {
                 next,
                 counts: Some((told.packets, told.bytes)),

@@ -96,9 +96,7 @@ impl Transport {
         bonded.is_own = self.is_own(peer);
         self.sync_numbering(now, peer, &mut bonded);
         settle_reports(now, &mut bonded);
-        if let Some(departures) = &mut bonded.departures {
-            departures.read(now);
-        }
+        bonded.read_departures(now);
         self.drain_bond(now, peer, &mut bonded);
         let idle = bonded.bond.as_ref().is_some_and(Bond::is_idle);
         if std::mem::replace(&mut bonded.idle, idle) != idle {
