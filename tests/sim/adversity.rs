@@ -384,9 +384,8 @@ impl Scenario {
     fn check_totals(&mut self, time: Duration) {
         let run = time.as_secs() + 5;
         for node in [A, B] {
-            let probes: Vec<u64> = (self.net.links().into_iter())
-                .map(|link| self.net.probes(node, link))
-                .collect();
+            let links = self.net.links();
+            let probes: Vec<u64> = links.map(|link| self.net.probes(node, link)).collect();
             // One per 60 ms under load, and answers' retries; a link that fails again and again is asked more.
             let (most, all) = (probes.iter().max(), probes.iter().sum::<u64>());
             assert!(
