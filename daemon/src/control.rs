@@ -2,7 +2,6 @@
 //! asked for, waits for whatever happens next, and does what the node says.
 
 mod bonding;
-mod embedded_controller;
 mod operator;
 mod periodic;
 mod sleep_watch;
@@ -386,7 +385,11 @@ impl Control {
                 self.ports.remove(network, &mut self.dataplane);
                 self.dirty_ports.remove(&network);
             }
-            Output::ControllerRequest(request) => self.ask_controller(request),
+            Output::ControllerRequest(request) => {
+                let now = self.wall_now();
+                self.controller.handle_request(now, request);
+                self.take_effects();
+            }
             Output::Persist { object, content } => {
                 if let Err(error) = self.home.persist(object, content.as_deref()) {
                     tracing::warn!("{error:#}");
@@ -420,6 +423,15 @@ impl Control {
                 self.collided = true;
             }
             Event::Bond { event, .. } => self.note_bond_event(&event),
+        }
+    }
+
+    /// Hands what the controller wants done to the node; [`Control::settle`] does the rest.
+    fn take_effects(&mut self) {
+        let now = self.clock.now();
+        while let Some(effect) = self.controller.poll() {
+            let command = Command::Controller(effect);
+            self.node.handle(now, Input::Command(command));
         }
     }
 

@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bond::{BondEvent, BondSettings, LinkEvent};
+use protocol::controller::{Effect, Request};
 use protocol::network_config::NetworkConfig;
 use protocol::packet::Lane;
-use protocol::verb::ErrorCode;
 use protocol::world::World;
 use protocol::{
     Address, Identity, Instant, IpPrefix, MacAddress, MulticastGroup, NetworkId, PacketId,
@@ -207,35 +207,8 @@ pub enum Command {
     Configure(Box<Config>),
     /// External addresses learned by port mapping.
     SetMappedAddresses(Vec<SocketAddr>),
-    /// The embedded controller's answer to a request, or a push (`in_reply_to` none).
-    SendNetworkConfig {
-        /// The member.
-        to: Address,
-        /// Which network.
-        network: NetworkId,
-        /// The request, or none for a push.
-        in_reply_to: Option<PacketId>,
-        /// The configuration's encoded dictionary.
-        dictionary: Vec<u8>,
-    },
-    /// The embedded controller's refusal.
-    SendNetworkError {
-        /// The asker.
-        to: Address,
-        /// Which network.
-        network: NetworkId,
-        /// The request.
-        in_reply_to: PacketId,
-        /// Why.
-        code: ErrorCode,
-    },
-    /// The embedded controller revokes: sent to each of `to`, and applied here if we are a member.
-    SendRevocation {
-        /// Members.
-        to: Vec<Address>,
-        /// What.
-        revocation: Box<protocol::credential::Revocation>,
-    },
+    /// What the embedded controller wants done. A revocation is sent to each of its receivers, and applied here if we are a member.
+    Controller(Effect),
     /// `settings` of local.conf: which peers are bonded, and how. Roots never are.
     SetBonding(Arc<BondSettings>),
     /// The interfaces that have carried what their data caps allow.
@@ -255,13 +228,6 @@ pub enum Command {
         interface: String,
         /// What happened.
         event: LinkEvent,
-    },
-    /// The embedded controller knows `member` as authorised on `network` (protocol specification 7.10: 180 s).
-    MemberAuthorised {
-        /// Which network.
-        network: NetworkId,
-        /// Who.
-        member: Address,
     },
 }
 
@@ -319,7 +285,7 @@ pub enum Output {
     /// Make the OS look like this.
     Port(PortChange),
     /// A member asks our controller for its configuration.
-    ControllerRequest(ControllerRequest),
+    ControllerRequest(Request),
     /// Write (or, with none, delete) a file of the home directory.
     Persist {
         /// Which.
@@ -367,21 +333,6 @@ pub struct PortConfig {
     pub routes: Vec<protocol::network_config::Route>,
     pub dns_servers: Vec<IpAddr>,
     pub dns_domain: String,
-}
-
-/// A NETWORK_CONFIG_REQUEST for a network of ours.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[allow(missing_docs, reason = "field names follow the specification")]
-pub struct ControllerRequest {
-    pub network: NetworkId,
-    pub member: Identity,
-    pub packet: PacketId,
-    /// Encoded dictionary.
-    pub metadata: Vec<u8>,
-    pub have_revision: u64,
-    pub have_timestamp: u64,
-    /// None when the asker is this node itself.
-    pub from: Option<SocketAddr>,
 }
 
 /// State that outlives the process.

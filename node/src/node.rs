@@ -229,10 +229,7 @@ impl Node {
             | Command::Leave(_)
             | Command::PortFailed { .. }
             | Command::PortState { .. }
-            | Command::SendNetworkConfig { .. }
-            | Command::SendNetworkError { .. }
-            | Command::SendRevocation { .. }
-            | Command::MemberAuthorised { .. }) => {
+            | Command::Controller(_)) => {
                 self.networks
                     .handle_command(&mut self.transport, now, command);
                 self.deadlines.networks = now;

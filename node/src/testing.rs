@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use core::time::Duration;
+use protocol::controller::Request;
 use protocol::world::World;
 use protocol::{Address, Instant, NetworkId, SecretIdentity, Verb, WallClock};
 use rand::rngs::StdRng;
@@ -17,8 +18,7 @@ pub use wire::{Traffic, Wire};
 
 use crate::Node;
 use crate::io::{
-    Command, ControllerRequest, Event, Input, Link, LinkId, Output, PathKey, PortChange,
-    StateObject, Transmit,
+    Command, Event, Input, Link, LinkId, Output, PathKey, PortChange, StateObject, Transmit,
 };
 use crate::snapshot::Snapshot;
 
@@ -80,7 +80,7 @@ pub struct SimNode {
     /// Wishes for its devices, oldest first.
     pub ports: Vec<PortChange>,
     /// Requests to its embedded controller, oldest first.
-    pub controller_requests: Vec<ControllerRequest>,
+    pub controller_requests: Vec<Request>,
     /// Datagrams that it sent, oldest first.
     pub sent: Vec<Transmit>,
     /// When each of them left.

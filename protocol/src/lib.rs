@@ -4,6 +4,7 @@
 //! arguments. What a node *does* with these values lives in the `node` crate.
 
 pub mod address;
+pub mod controller;
 pub mod credential;
 pub mod crypto;
 pub mod dictionary;

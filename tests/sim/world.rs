@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use controller::Controller;
 use controller::store::memory::MemoryStore;
-use controller::{Controller, Effect, Request};
 use node::Input;
 use node::frame::EthernetFrame;
 use node::io::{Command, Config};
@@ -147,52 +147,11 @@ impl Members {
     fn serve_requests(&mut self) {
         let requests = std::mem::take(&mut self.net.nodes[CONTROLLER].controller_requests);
         for request in requests {
-            self.controller.handle_request(
-                self.net.wall(),
-                Request {
-                    network: request.network,
-                    member: request.member,
-                    packet: request.packet,
-                    metadata: request.metadata,
-                    have_revision: request.have_revision,
-                    have_timestamp: request.have_timestamp,
-                    from: request.from,
-                },
-            );
+            let now = self.net.wall();
+            self.controller.handle_request(now, request);
         }
         while let Some(effect) = self.controller.poll() {
-            let command = match effect {
-                Effect::Config {
-                    to,
-                    network,
-                    in_reply_to,
-                    dictionary,
-                } => Command::SendNetworkConfig {
-                    to,
-                    network,
-                    in_reply_to,
-                    dictionary,
-                },
-                Effect::Error {
-                    to,
-                    network,
-                    in_reply_to,
-                    code,
-                } => Command::SendNetworkError {
-                    to,
-                    network,
-                    in_reply_to,
-                    code,
-                },
-                Effect::Revoke { to, revocation } => Command::SendRevocation {
-                    to,
-                    revocation: Box::new(revocation),
-                },
-                Effect::Authorised { network, member } => {
-                    Command::MemberAuthorised { network, member }
-                }
-            };
-            self.net.command(CONTROLLER, command);
+            self.net.command(CONTROLLER, Command::Controller(effect));
         }
     }
 

@@ -1,10 +1,11 @@
 //! What members get without having asked: configurations after changes, and revocations (service specification F.10).
 
+use protocol::controller::Effect;
 use protocol::credential::{CredentialKind, REVOCATION_FAST_PROPAGATE, Revocation};
 use protocol::{Address, NetworkId};
 use rand::Rng;
 
-use super::{Controller, Effect};
+use super::Controller;
 use crate::member::{KnownIdentity, Presence};
 use crate::network::Network;
 
@@ -43,7 +44,7 @@ impl Controller {
                 continue;
             };
             let (id, at, to) = (deleted.id, deleted.at, deleted.receivers.clone());
-            let revocation = self.revocation(id, target, at);
+            let revocation = Box::new(self.revocation(id, target, at));
             return Some(Effect::Revoke { to, revocation });
         }
     }
@@ -75,7 +76,7 @@ impl Controller {
         };
         let to = receivers(network, self.now_ms);
         if !to.is_empty() {
-            let revocation = self.revocation(id, target, self.now_ms);
+            let revocation = Box::new(self.revocation(id, target, self.now_ms));
             self.effects.push_back(Effect::Revoke { to, revocation });
         }
     }

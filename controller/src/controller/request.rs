@@ -1,11 +1,12 @@
 //! Requests of members: who is let in, and with what (service specification F.7).
 
+use protocol::controller::{Effect, Request};
 use protocol::dictionary::Dictionary;
 use protocol::verb::ErrorCode;
 use protocol::{Identity, NetworkId};
 use serde_json::Value;
 
-use super::{Controller, Effect, Request};
+use super::Controller;
 use crate::assign::{self, Assignment};
 use crate::issue;
 use crate::member::{self, KnownIdentity, Presence};

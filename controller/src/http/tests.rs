@@ -277,7 +277,7 @@ fn any_json_is_taken_without_error() {
         assert_eq!(network.as_object().unwrap().len(), 25, "{body}");
         let member = ok(&mut c, "POST", &member, &body);
         assert!(member["tags"].is_array(), "{body}");
-        let request = crate::Request {
+        let request = protocol::controller::Request {
             network: NetworkId(u64::from_str_radix(&format!("{own}000001"), 16).unwrap()),
             member: protocol::Identity::from_parts(Address::from_u64(0x5c_d0ba_70f5), [1; 64]),
             packet: protocol::PacketId(1),

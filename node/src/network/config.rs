@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use controller_client::{AssemblyError, Progress, config_request, platform};
+use protocol::controller::Request;
 use protocol::dictionary::Dictionary;
 use protocol::network_config::{ConfigChunk, NetworkConfig, RequestMetadata};
 use protocol::verb::Verb;
@@ -10,7 +11,7 @@ use protocol::{Address, DecodeError, Instant, PacketId};
 
 use super::limits::{CONFIG_REFRESH, REQUEST_SPACING};
 use super::{Configured, Context, Network, Networks, Refusal};
-use crate::io::{ControllerRequest, Output, StateObject};
+use crate::io::{Output, StateObject};
 use crate::rules::NetworkPolicy;
 use crate::transport::{Handled, Received, Transport};
 
@@ -76,16 +77,15 @@ impl Network {
         } else if cx.transport.has_controller() {
             let packet = PacketId(cx.transport.random_u64());
             let member = cx.transport.identity().public().clone();
-            cx.transport
-                .output(Output::ControllerRequest(ControllerRequest {
-                    network: self.id,
-                    member,
-                    packet,
-                    metadata: request.metadata,
-                    have_revision: request.have_revision,
-                    have_timestamp: request.have_timestamp,
-                    from: None,
-                }));
+            cx.transport.output(Output::ControllerRequest(Request {
+                network: self.id,
+                member,
+                packet,
+                metadata: request.metadata,
+                have_revision: request.have_revision,
+                have_timestamp: request.have_timestamp,
+                from: None,
+            }));
         } else {
             self.refuse(cx, Refusal::NotFound);
         }

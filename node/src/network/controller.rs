@@ -2,13 +2,15 @@
 //! specification 7.12, 12.4, 12.6).
 
 use controller_client::sign_chunks;
+use protocol::controller::{Effect, Request};
 use protocol::credential::Revocation;
 use protocol::verb::{ErrorBody, ErrorCode, InReply, NetworkConfigRequest, Verb};
 use protocol::{Address, DecodeError, Instant, NetworkId, PacketId};
 
 use super::credentials::revocation_payload;
+use super::limits::MAX_AUTHORISED;
 use super::{Networks, Refusal};
-use crate::io::{ControllerRequest, Output};
+use crate::io::Output;
 use crate::transport::{Handled, Received, Transport};
 
 impl Networks {
@@ -27,7 +29,7 @@ impl Networks {
             return Ok(Handled::Done);
         }
         if let Some(member) = transport.identity_of(packet.source).cloned() {
-            transport.output(Output::ControllerRequest(ControllerRequest {
+            transport.output(Output::ControllerRequest(Request {
                 network: request.network,
                 member,
                 packet: packet.id,
@@ -40,8 +42,41 @@ impl Networks {
         Ok(Handled::Done)
     }
 
+    /// Does what our controller wants done.
+    pub(super) fn handle_effect(
+        &mut self,
+        transport: &mut Transport,
+        now: Instant,
+        effect: Effect,
+    ) {
+        match effect {
+            Effect::Config {
+                to,
+                network,
+                in_reply_to,
+                dictionary,
+            } => self.send_config(transport, now, to, network, in_reply_to, &dictionary),
+            Effect::Error {
+                to,
+                network,
+                in_reply_to,
+                code,
+            } => self.send_config_error(transport, now, to, network, in_reply_to, code),
+            Effect::Revoke { to, revocation } => {
+                self.send_revocation(transport, now, &to, &revocation);
+            }
+            Effect::Authorised { network, member } => {
+                let authorised = &mut self.shared.authorised;
+                if authorised.len() < MAX_AUTHORISED || authorised.contains_key(&(network, member))
+                {
+                    authorised.insert((network, member), now);
+                }
+            }
+        }
+    }
+
     /// Sends a configuration as signed chunks, or applies it if it is for us.
-    pub(super) fn send_config(
+    fn send_config(
         &mut self,
         transport: &mut Transport,
         now: Instant,
@@ -77,7 +112,7 @@ impl Networks {
     }
 
     /// Sends a refusal, or takes it to heart if it is for us.
-    pub(super) fn send_config_error(
+    fn send_config_error(
         &mut self,
         transport: &mut Transport,
         now: Instant,
@@ -116,7 +151,7 @@ impl Networks {
     }
 
     /// Sends a revocation to members, and applies it here.
-    pub(super) fn send_revocation(
+    fn send_revocation(
         &mut self,
         transport: &mut Transport,
         now: Instant,

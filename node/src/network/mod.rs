@@ -41,7 +41,7 @@ use crate::transport::{Handled, Received, Transport};
 use bridge::BridgeRoutes;
 use credentials::Gates;
 use groups::Groups;
-use limits::{AUTHORISATION_LIFETIME, HOUSEKEEPING, MAX_AUTHORISED, STAMP_PERIOD};
+use limits::{AUTHORISATION_LIFETIME, HOUSEKEEPING, STAMP_PERIOD};
 use member::Member;
 
 /// All joined networks.
@@ -259,8 +259,7 @@ impl Networks {
         });
     }
 
-    /// The commands that concern networks: Join, Leave, PortFailed, PortState, SendNetworkConfig, SendNetworkError,
-    /// SendRevocation, MemberAuthorised. Others are ignored.
+    /// The commands that concern networks: Join, Leave, PortFailed, PortState, Controller. Others are ignored.
     pub(crate) fn handle_command(
         &mut self,
         transport: &mut Transport,
@@ -288,28 +287,7 @@ impl Networks {
                     self.report_facts(transport);
                 }
             }
-            Command::SendNetworkConfig {
-                to,
-                network,
-                in_reply_to,
-                dictionary,
-            } => self.send_config(transport, now, to, network, in_reply_to, &dictionary),
-            Command::SendNetworkError {
-                to,
-                network,
-                in_reply_to,
-                code,
-            } => self.send_config_error(transport, now, to, network, in_reply_to, code),
-            Command::SendRevocation { to, revocation } => {
-                self.send_revocation(transport, now, &to, &revocation);
-            }
-            Command::MemberAuthorised { network, member } => {
-                let authorised = &mut self.shared.authorised;
-                if authorised.len() < MAX_AUTHORISED || authorised.contains_key(&(network, member))
-                {
-                    authorised.insert((network, member), now);
-                }
-            }
+            Command::Controller(effect) => self.handle_effect(transport, now, effect),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 
 use node::io::{Command, PortChange};
 use node::status::NetworkStatusCode;
+use protocol::controller::Effect;
 use protocol::dictionary::Dictionary;
 use protocol::network_config::{MAX_CHUNK_DATA, NetworkConfig};
 use protocol::rule::{Rule, RuleKind};
@@ -87,13 +88,13 @@ fn a_push_is_applied_and_acknowledged() {
     config.name = "renamed".into();
     config.mtu = 1400;
     let acknowledgements = lab.packets(CONTROLLER, Verb::Ok);
-    let command = Command::SendNetworkConfig {
+    let effect = Effect::Config {
         to: lab.address(A),
         network: lab.network,
         in_reply_to: None,
         dictionary: config.to_dictionary().encode(),
     };
-    lab.net.command(CONTROLLER, command);
+    lab.net.command(CONTROLLER, Command::Controller(effect));
     lab.run(SECOND);
     assert_eq!(lab.port(A).unwrap().mtu, 1400);
     assert!(lab.packets(CONTROLLER, Verb::Ok) > acknowledgements);

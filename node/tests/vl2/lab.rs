@@ -6,10 +6,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use node::frame::EthernetFrame;
-use node::io::{Command, Config, ControllerRequest, Input, PortChange, PortConfig, StateObject};
+use node::io::{Command, Config, Input, PortChange, PortConfig, StateObject};
 use node::snapshot::MemberEntry;
 use node::status::NetworkStatusCode;
 use node::testing::{Conditions, Net};
+use protocol::controller::{Effect, Request};
 use protocol::credential::CertificateOfMembership;
 use protocol::network_config::{FLAG_BROADCAST, NetworkConfig};
 use protocol::rule::{Rule, RuleKind};
@@ -166,15 +167,15 @@ impl Lab {
         }
     }
 
-    fn answer(&mut self, request: &ControllerRequest) {
+    fn answer(&mut self, request: &Request) {
         let to = request.member.address();
         let network = request.network;
         if self.silent {
             return;
         }
         let is_ours = network == self.network || Some(network) == self.second;
-        let command = if self.denied.contains(&to) || !is_ours {
-            Command::SendNetworkError {
+        let effect = if self.denied.contains(&to) || !is_ours {
+            Effect::Error {
                 to,
                 network,
                 in_reply_to: request.packet,
@@ -185,14 +186,14 @@ impl Lab {
             }
         } else {
             let config = self.config_of(network, &request.member, self.net.wall());
-            Command::SendNetworkConfig {
+            Effect::Config {
                 to,
                 network,
                 in_reply_to: Some(request.packet),
                 dictionary: config.to_dictionary().encode(),
             }
         };
-        self.net.command(CONTROLLER, command);
+        self.net.command(CONTROLLER, Command::Controller(effect));
     }
 
     /// What the controller issues to `member` at `timestamp`.

@@ -1,6 +1,7 @@
 //! Who may take part: certificates, their renewal and revocation, tags.
 
 use node::io::Command;
+use protocol::controller::Effect;
 use protocol::credential::{CredentialKind, REVOCATION_FAST_PROPAGATE, Revocation, Tag};
 use protocol::rule::{Rule, RuleKind, TagValue};
 use protocol::verb::ErrorCode;
@@ -114,11 +115,11 @@ fn a_revoked_member_is_shut_out_and_the_news_travels_from_member_to_member() {
         lab.net.wall(),
         REVOCATION_FAST_PROPAGATE,
     );
-    let command = Command::SendRevocation {
+    let effect = Effect::Revoke {
         to: vec![lab.address(C)],
         revocation: Box::new(revocation),
     };
-    lab.net.command(CONTROLLER, command);
+    lab.net.command(CONTROLLER, Command::Controller(effect));
     lab.run(2 * SECOND);
     assert!(!lab.entry(B, A).unwrap().admitted);
     lab.send_to(A, B, b"after");

@@ -2,6 +2,7 @@
 
 use node::frame::EthernetFrame;
 use node::io::Command;
+use protocol::controller::Effect;
 use protocol::network_config::SPECIALIST_MULTICAST_REPLICATOR;
 use protocol::{MacAddress, MulticastGroup, Verb};
 
@@ -147,12 +148,12 @@ fn found_through_the_controller(authorised: bool) -> bool {
         let node = lab.net.nodes[index].links[0].local.ip();
         let root = lab.net.nodes[ROOT].links[0].local.ip();
         lab.net.block(root, node);
-        let command = Command::MemberAuthorised {
+        let effect = Effect::Authorised {
             network: lab.network,
             member: lab.address(index),
         };
         if authorised {
-            lab.net.command(CONTROLLER, command);
+            lab.net.command(CONTROLLER, Command::Controller(effect));
         }
     }
     lab.listen(B, &[group()]);

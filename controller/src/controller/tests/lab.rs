@@ -5,6 +5,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use protocol::credential::Revocation;
 use protocol::dictionary::Dictionary;
 use protocol::network_config::NetworkConfig;
+use protocol::verb::ErrorCode;
+use protocol::{Identity, PacketId};
 use serde_json::Value;
 
 use super::super::*;
@@ -210,7 +212,7 @@ pub(super) fn is_push(effect: &Effect) -> bool {
 
 pub(super) fn revoked(effect: &Effect) -> (Vec<Address>, Revocation) {
     match effect {
-        Effect::Revoke { to, revocation } => (to.clone(), *revocation),
+        Effect::Revoke { to, revocation } => (to.clone(), **revocation),
         other => panic!("{other:?}"),
     }
 }

@@ -1,5 +1,7 @@
 //! Who is let in.
 
+use protocol::Identity;
+use protocol::verb::ErrorCode;
 use serde_json::json;
 
 use super::super::*;

@@ -1,5 +1,6 @@
 //! Who is put out.
 
+use protocol::verb::ErrorCode;
 use serde_json::json;
 
 use super::super::*;

@@ -1,5 +1,6 @@
 //! What is saved, and what if it is not.
 
+use protocol::verb::ErrorCode;
 use serde_json::json;
 
 use super::super::*;
