@@ -114,7 +114,7 @@ impl Bond {
             return decided;
         }
         match two_links(&decided, views, |id| {
-            self.members.get(&id).is_some_and(|m| m.rule.is_metered)
+            self.members.get(&id).is_some_and(|m| m.is_metered())
         }) {
             Some(pair) => Plan::Every(Box::new(pair)),
             None => decided,

@@ -129,7 +129,7 @@ impl Bond {
             .values_mut()
             .filter(|member| member.info.interface != link && member.life.phase == Phase::Up)
             .collect();
-        others.sort_by_key(|member| (member.rule.is_metered, member.fitness, member.info.id));
+        others.sort_by_key(|member| (member.is_metered(), member.fitness, member.info.id));
         for member in others.into_iter().take(WITNESSES) {
             // Whoever was heard since, or is being asked, will do.
             let heard = member.life.last_received.is_some_and(|at| at >= since);
