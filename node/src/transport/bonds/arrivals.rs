@@ -54,6 +54,18 @@ struct Flow {
 }
 
 impl Flow {
+    /// The first packets, however many came together, tell no gap: one run of packets that ends is no silence.
+    fn new(at: Instant) -> Self {
+        Self {
+            last: at,
+            gap: 1e6,
+            pause: 0.0,
+            armed: false,
+            repeats: 0,
+            repeat_at: at,
+        }
+    }
+
     fn hear(&mut self, packets: u32, at: Instant) {
         let elapsed = at.duration_since(self.last);
         let gap = elapsed.as_micros() as f64 / f64::from(packets.max(1));
@@ -180,15 +192,8 @@ impl Arrivals {
         }
         self.flows
             .entry(lane.path)
-            .or_insert(Flow {
-                last: arrived.at,
-                gap: 1e6,
-                pause: 0.0,
-                armed: false,
-                repeats: 0,
-                repeat_at: arrived.at,
-            })
-            .hear(arrived.packets, arrived.at);
+            .and_modify(|flow| flow.hear(arrived.packets, arrived.at))
+            .or_insert_with(|| Flow::new(arrived.at));
         // Reports of what bonds say to each other would go on for ever: they are such themselves.
         self.has_news |= arrived.has_traffic;
     }
@@ -346,6 +351,19 @@ mod tests {
         let told = reports(&mut arrivals, 1000, 2000, None);
         let silence: Vec<u64> = told.into_iter().filter(|at| *at >= last + 50).collect();
         assert_eq!(silence, [last + 50, last + 70, last + 90]);
+    }
+
+    #[test]
+    fn a_single_run_of_packets_that_ends_is_no_silence() {
+        let mut arrivals = asked();
+        reports(&mut arrivals, 0, 10, None);
+        let run = LaneArrivals {
+            packets: 20,
+            ..one(20, 10)
+        };
+        arrivals.note(&run);
+        // It is told in turn, and that is all.
+        assert_eq!(reports(&mut arrivals, 10, 2000, None), [100]);
     }
 
     #[test]
