@@ -62,8 +62,9 @@ pub struct DeliveryReport {
     pub lost: u32,
     /// Time since the last report, by the receiver's clock.
     pub interval: Duration,
-    /// When the latest of them was sent, by our clock.
-    pub latest_sent: Instant,
+    /// When the latest of those was sent, by our clock, of which there was no report yet, however short; `None` if there are
+    /// none, or nobody knows when.
+    pub latest_sent: Option<Instant>,
     /// Packets that left after that one, early enough that they should have arrived and been reported by now.
     pub unreported: u32,
     /// When the first of those left; `None` if there is none.

@@ -89,9 +89,13 @@ impl Member {
 
     /// A probe that left at `sent` was answered. True if the path is up again.
     pub(crate) fn handle_answer(&mut self, sent: Instant, now: Instant) -> bool {
-        let round_trip = now.duration_since(sent);
-        self.answers.add(round_trip);
-        self.quality.add_round_trip(round_trip, now);
+        // What left while the path was down may have waited in a queue of the system, for the next hop's address to be resolved.
+        let is_usual = self.life.phase == Phase::Up && sent >= self.life.since;
+        if is_usual || self.answers.mean().is_none() {
+            let round_trip = now.duration_since(sent);
+            self.answers.add(round_trip);
+            self.quality.add_round_trip(round_trip, now);
+        }
         self.quality.add_probes(1, 0, now);
         self.prove(sent, true, now)
     }
@@ -99,13 +103,11 @@ impl Member {
     /// A report of the peer's on what it received. True if the path is up again, or down.
     pub(crate) fn handle_report(&mut self, report: &DeliveryReport, now: Instant) -> bool {
         let mut changed = false;
-        if report.packets > 0 {
+        if let Some(sent) = report.latest_sent {
             self.last_report = Some(now);
-            let lag = now
-                .duration_since(report.latest_sent)
-                .saturating_sub(report.silence);
+            let lag = now.duration_since(sent).saturating_sub(report.silence);
             self.lag = u32::try_from(lag.as_micros()).unwrap_or(u32::MAX);
-            changed = self.prove(report.latest_sent, false, now);
+            changed = self.prove(sent, false, now);
         }
         changed | self.handle_unreported(report, now)
     }
@@ -386,7 +388,7 @@ mod tests {
             packets,
             lost: 0,
             interval: TENTH,
-            latest_sent: now - Duration::from_millis(5),
+            latest_sent: (packets > 0).then(|| now - Duration::from_millis(5)),
             unreported: 0,
             oldest_unreported: None,
             silence: Duration::ZERO,
@@ -480,5 +482,21 @@ mod tests {
         member.fail(Cause::Unproven, now);
         assert!(member.prove(now, true, now + TENTH));
         assert_eq!(member.life.punishment, before);
+    }
+
+    /// A probe that left while the path was down may have waited for the next hop's address to be resolved.
+    #[test]
+    fn only_answers_of_a_path_that_works_tell_how_long_they_take() {
+        let (mut member, now) = used(false);
+        member.handle_answer(now, now + NEAR);
+        let failed = now + TENTH;
+        member.fail(Cause::Silent, failed);
+        let back = failed + 20 * TENTH;
+        member.handle_answer(failed, back);
+        assert_eq!(member.life.phase, Phase::Up);
+        assert_eq!(member.answers.mean(), Some(NEAR));
+        assert_eq!(member.quality.latency(), Some(NEAR / 2));
+        member.handle_answer(back, back + 2 * NEAR);
+        assert!(member.answers.mean() > Some(NEAR));
     }
 }

@@ -270,7 +270,7 @@ impl World {
                 packets,
                 lost: lost + ((bytes - fits) / 1000) as u32,
                 interval,
-                latest_sent: now - wire.delay,
+                latest_sent: Some(now - wire.delay),
                 unreported: 0,
                 oldest_unreported: None,
                 silence: Duration::ZERO,

@@ -160,7 +160,6 @@ impl Link {
         self.unreported = Unreported {
             reported: highest,
             highest,
-            latest_sent,
             ..Unreported::default()
         };
         Some(DeliveryReport {
@@ -168,7 +167,7 @@ impl Link {
             packets,
             lost: (highest - reported).saturating_sub(u64::from(packets)) as u32,
             interval: REPORT_INTERVAL,
-            latest_sent: latest_sent?,
+            latest_sent,
             unreported: 0,
             oldest_unreported: None,
             silence: Duration::ZERO,

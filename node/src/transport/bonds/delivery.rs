@@ -173,7 +173,7 @@ impl Transport {
         let (run, me) = (self.random_u64() as u32, self.address);
         let departures = bonded.departures.get_or_insert_with(|| {
             changed = true;
-            Departures::new(run, LaneOrigin::new(me, peer, run), now)
+            Departures::new(run, LaneOrigin::new(me, peer, run))
         });
         changed |= departures.set_paths(&keys, workers);
         if !changed {

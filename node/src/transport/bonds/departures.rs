@@ -23,7 +23,6 @@ const REPORT_GATE: Duration = Duration::from_millis(5);
 pub(super) struct Departures {
     run: u32,
     pub(super) origin: LaneOrigin,
-    begun: Instant,
     paths: Vec<NumberedPath>,
     last_data: Option<Instant>,
     last_request: Option<Instant>,
@@ -33,11 +32,10 @@ pub(super) struct Departures {
 
 impl Departures {
     /// Nothing has left yet. `run` is random.
-    pub(super) fn new(run: u32, origin: LaneOrigin, now: Instant) -> Self {
+    pub(super) fn new(run: u32, origin: LaneOrigin) -> Self {
         Self {
             run,
             origin,
-            begun: now,
             paths: Vec::new(),
             last_data: None,
             last_request: None,
@@ -140,7 +138,6 @@ impl Departures {
             return Vec::new();
         }
         self.last_report = Some((report.clock_us, now));
-        let begun = self.begun;
         let mut taken = Vec::new();
         for path in &mut self.paths {
             let number = path.lanes.number();
@@ -155,7 +152,7 @@ impl Departures {
                 continue;
             };
             let cut = now - (round_trip(key).unwrap_or(timers::UNKNOWN_ROUND_TRIP) + STALENESS);
-            let delivery = path.conclude(arrived, report.clock_us, cut, begun);
+            let delivery = path.conclude(arrived, report.clock_us, cut);
             taken.extend(delivery.map(|delivery| (key, delivery)));
         }
         taken
@@ -188,7 +185,7 @@ mod tests {
     /// One path with two workers.
     fn departures() -> Departures {
         let origin = LaneOrigin::new(Address::from_u64(1), Address::from_u64(2), RUN);
-        let mut departures = Departures::new(RUN, origin, at(0));
+        let mut departures = Departures::new(RUN, origin);
         assert!(departures.set_paths(&[key(1)], 2));
         departures
     }
@@ -242,7 +239,7 @@ mod tests {
         assert_eq!(delivery.bytes, 145_000);
         assert_eq!((delivery.unreported, delivery.oldest_unreported), (0, None));
         // The counters were not looked at between 20 and 50.
-        assert_eq!(delivery.latest_sent, at(20));
+        assert_eq!(delivery.latest_sent, Some(at(20)));
         // Late packets make up for later losses, and no report ever says that less than nothing was lost.
         send(&mut departures, 0, 10, 150);
         let late = vec![lane(0, 118, 119), lane(1, 50, 49)];
@@ -267,7 +264,7 @@ mod tests {
         assert_eq!((delivery.packets, delivery.lost), (6, 0));
         assert_eq!(delivery.unreported, 4);
         assert_eq!(delivery.oldest_unreported, Some(at(100)));
-        assert_eq!(delivery.latest_sent, at(80));
+        assert_eq!(delivery.latest_sent, Some(at(80)));
         // Soon after: no rate yet, but what is missing.
         let delivery = told(&mut departures, 200, vec![lane(0, 16, 15)]).unwrap();
         assert_eq!((delivery.packets, delivery.interval), (0, Duration::ZERO));
@@ -354,6 +351,20 @@ mod tests {
         send(&mut departures, 1, 10, 1130);
         let lanes = vec![lane(0, 31, 39), lane(1, 37, 49)];
         assert_eq!(counts(told(&mut departures, 1230, lanes)), Some((7, 3)));
+    }
+
+    /// They left long ago by then, and took no longer for that.
+    #[test]
+    fn what_was_told_in_too_short_a_time_is_no_news_later() {
+        let mut departures = departures();
+        send(&mut departures, 0, 10, 10);
+        told(&mut departures, 20, vec![lane(0, 10, 9)]);
+        send(&mut departures, 0, 5, 30);
+        let short = told(&mut departures, 50, vec![lane(0, 15, 14)]).unwrap();
+        assert_eq!((short.packets, short.latest_sent), (5, Some(at(20))));
+        let whole = told(&mut departures, 150, vec![lane(0, 15, 14)]).unwrap();
+        assert_eq!((whole.packets, whole.bytes), (5, 5000));
+        assert_eq!(whole.latest_sent, None);
     }
 
     #[test]

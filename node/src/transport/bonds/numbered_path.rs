@@ -171,7 +171,6 @@ impl NumberedPath {
         new: New,
         clock: u64,
         cut: Instant,
-        begun: Instant,
     ) -> Option<DeliveryReport> {
         let lost = new.expected as i64 - new.packets as i64 + self.late;
         self.late = lost.clamp(-MOST_LATE, 0);
@@ -209,7 +208,7 @@ impl NumberedPath {
             packets: small(told.packets),
             lost: small(told.lost),
             interval: if is_whole { interval } else { Duration::ZERO },
-            latest_sent: new.latest_sent.unwrap_or(begun),
+            latest_sent: new.latest_sent,
             unreported: small(unreported),
             oldest_unreported: oldest,
             silence: new.age.unwrap_or(timers::SILENT_LANE),
