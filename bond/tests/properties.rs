@@ -8,7 +8,7 @@ use std::time::Duration;
 use bond::config::{BalancePolicy, LinkMode, RebalanceStrategy, Speed};
 use bond::plan::SLOTS;
 use bond::policy::allocation::{Basis, Shares, shares};
-use bond::policy::placement::{Balance, Lane};
+use bond::policy::placement::Balance;
 use bond::policy::slots::{Mobility, SlotTable, quotas};
 use bond::policy::{Fitness, View, balance_rr, candidates};
 use bond::{BasePolicy, PathId, Plan, PolicySettings};
@@ -286,58 +286,6 @@ fn finding_3_shares_follow_measured_capacity() {
     world.wire(2).capacity = Some(50_000);
     world.seconds(5);
     assert!(world.part(2) < 0.2, "{}\n{}", world.part(2), world.text());
-}
-
-/// The load of few flows is spread by placing them, not by chance.
-#[test]
-fn uneven_load_is_evened_out_and_then_left_alone() {
-    for strategy in [
-        RebalanceStrategy::Opportunistic,
-        RebalanceStrategy::Aggressive,
-    ] {
-        let shares = Shares::from_iter([
-            (PathId(1), 1.0 / 3.0),
-            (PathId(2), 1.0 / 3.0),
-            (PathId(3), 1.0 / 3.0),
-        ]);
-        let mut table = SlotTable::default();
-        let mut now = Instant::from_millis(10_000);
-        table.retarget(&shares, now);
-        // Three flows that all began on one path.
-        let of_one: Vec<usize> = (0..SLOTS)
-            .filter(|slot| owners(&table)[*slot] == PathId(1))
-            .take(3)
-            .collect();
-        let mobility = Mobility {
-            strategy,
-            pause: Duration::from_millis(250),
-            balance: Balance::Follow,
-        };
-        let lanes: Vec<Lane> = shares
-            .keys()
-            .map(|path| Lane {
-                path: *path,
-                capacity: None,
-                is_unknown: true,
-                full_since: None,
-                rate: 0.0,
-            })
-            .collect();
-        let mut changes = 0;
-        for step in 0..240 {
-            now = now + Duration::from_millis(250);
-            table.add_bytes(of_one.iter().map(|slot| (*slot, 1_000_000)), now);
-            let moved = table
-                .step(mobility, &lanes, now)
-                .map_or(0, |(moved, _)| moved);
-            changes += moved;
-            assert!(step < 80 || moved == 0, "moves at step {step}");
-        }
-        let mut used: Vec<_> = of_one.iter().map(|slot| owners(&table)[*slot]).collect();
-        used.sort_unstable();
-        assert_eq!(used, [PathId(1), PathId(2), PathId(3)]);
-        assert_eq!(changes, 2);
-    }
 }
 
 /// Links fail and come back in every order under every policy: a path that does not work is never in the plan for long while

@@ -1,0 +1,113 @@
+//! Which flows a table of slots moves for load's sake, by what they send and what is known of the paths.
+
+use std::time::Duration;
+
+use bond::PathId;
+use bond::config::RebalanceStrategy;
+use bond::plan::SLOTS;
+use bond::policy::allocation::Shares;
+use bond::policy::placement::{Balance, Lane};
+use bond::policy::slots::{Mobility, SlotTable};
+use protocol::Instant;
+
+const MEGABIT: u64 = 1_000_000 / 8;
+
+fn owners(table: &SlotTable) -> Vec<PathId> {
+    (0..SLOTS).filter_map(|slot| table.owner(slot)).collect()
+}
+
+fn slots_of(table: &SlotTable, path: PathId, count: usize) -> Vec<usize> {
+    let own = (0..SLOTS).filter(|slot| table.owner(*slot) == Some(path));
+    own.take(count).collect()
+}
+
+/// The load of few flows is spread by placing them, not by chance.
+#[test]
+fn uneven_load_is_evened_out_and_then_left_alone() {
+    for strategy in [
+        RebalanceStrategy::Opportunistic,
+        RebalanceStrategy::Aggressive,
+    ] {
+        let shares = Shares::from_iter([
+            (PathId(1), 1.0 / 3.0),
+            (PathId(2), 1.0 / 3.0),
+            (PathId(3), 1.0 / 3.0),
+        ]);
+        let mut table = SlotTable::default();
+        let mut now = Instant::from_millis(10_000);
+        table.retarget(&shares, now);
+        // Three flows that all began on one path.
+        let of_one = slots_of(&table, PathId(1), 3);
+        let mobility = Mobility {
+            strategy,
+            pause: Duration::from_millis(250),
+            balance: Balance::Follow,
+        };
+        let lanes: Vec<Lane> = shares
+            .keys()
+            .map(|path| Lane {
+                path: *path,
+                capacity: None,
+                is_unknown: true,
+                full_since: None,
+                rate: 0.0,
+            })
+            .collect();
+        let mut changes = 0;
+        for step in 0..240 {
+            now = now + Duration::from_millis(250);
+            table.add_bytes(of_one.iter().map(|slot| (*slot, 1_000_000)), now);
+            let moved = table
+                .step(mobility, &lanes, now)
+                .map_or(0, |(moved, _)| moved);
+            changes += moved;
+            assert!(step < 80 || moved == 0, "moves at step {step}");
+        }
+        let mut used: Vec<_> = of_one.iter().map(|slot| owners(&table)[*slot]).collect();
+        used.sort_unstable();
+        assert_eq!(used, [PathId(1), PathId(2), PathId(3)]);
+        assert_eq!(changes, 2);
+    }
+}
+
+/// Where flows of these rates, Mbit/s, are some time after the path of 100 Mbit/s that they share became full, beside one of
+/// 9.5 Mbit/s that nothing is sent on.
+fn after_relief(rates: [f64; 4]) -> Vec<u32> {
+    let mut now = Instant::from_millis(10_000);
+    let mut table = SlotTable::default();
+    let shares = Shares::from_iter([(PathId(1), 0.5), (PathId(2), 0.5)]);
+    table.retarget(&shares, now);
+    let flows = slots_of(&table, PathId(1), rates.len());
+    let mobility = Mobility {
+        strategy: RebalanceStrategy::Opportunistic,
+        pause: Duration::from_millis(250),
+        balance: Balance::Relieve,
+    };
+    let lane = |path, capacity, full_since| Lane {
+        path: PathId(path),
+        capacity: Some(capacity),
+        is_unknown: false,
+        full_since,
+        rate: 0.0,
+    };
+    let full_since = now + Duration::from_secs(10);
+    for _ in 0..160 {
+        now = now + Duration::from_millis(100);
+        let sent = rates.map(|rate| (rate * MEGABIT as f64) as u64 / 10);
+        table.add_bytes(flows.iter().copied().zip(sent), now);
+        if now >= full_since {
+            let lanes = [lane(1, 100e6, Some(full_since)), lane(2, 9.5e6, None)];
+            table.step(mobility, &lanes, now);
+        }
+    }
+    let owner = |slot: &usize| table.owner(*slot).map_or(0, |path| path.0);
+    flows.iter().map(owner).collect()
+}
+
+/// An idle path too narrow for an equal part of the full one helps a flow that gets less than that, and no other.
+#[test]
+fn a_slow_flow_leaves_a_full_path_for_an_idle_one_that_is_narrow() {
+    assert_eq!(after_relief([28.0, 7.4, 28.0, 28.0]), [1, 2, 1, 1]);
+    // 9.5 Mbit/s are too little more than 9.
+    assert_eq!(after_relief([30.0, 9.0, 30.0, 30.0]), [1, 1, 1, 1]);
+}
