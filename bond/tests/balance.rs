@@ -4,8 +4,8 @@
 mod traffic;
 
 use bond::config::{BalancePolicy, RebalanceStrategy};
-use bond::{BasePolicy, PathId, PolicySettings};
-use traffic::{Link, Network, PACKET};
+use bond::{BasePolicy, LinkEvent, PathId, PolicySettings};
+use traffic::{Link, Network, PACKET, PORT};
 
 const PEERS: [(&str, bool); 2] = [("own peer", false), ("stock peer", true)];
 
@@ -312,5 +312,39 @@ fn none_of_those_that_begin_together_on_unlike_links_starves() {
                 .count();
             assert!(moved <= 2, "{moved}\n{text}");
         }
+    }
+}
+
+/// One of a narrow link's two paths fails alone, as when a router forgets a port: the other is as narrow. It becomes wider, and
+/// then the first takes its place again.
+#[test]
+fn what_was_measured_on_one_path_of_a_wire_holds_for_the_next() {
+    for (peer, is_stock) in PEERS {
+        let mut network = Network::with_ports(aware(), is_stock, &ten_to_one(), 2, 4);
+        network.start_iperf(12);
+        network.seconds(6.0);
+        let [first, second] = [2, 2 + PORT].map(PathId);
+        // The least and the most of the flows that the link is to have in the half second after one of its paths failed.
+        let after_failure = |network: &mut Network, path| {
+            let now = network.now;
+            network.bond.handle_link_event(path, LinkEvent::Down, now);
+            let (mut least, mut most) = (1.0_f64, 0.0_f64);
+            for _ in 0..500 {
+                network.seconds(0.001);
+                least = least.min(network.target(2));
+                most = most.max(network.target(2));
+            }
+            (least, most)
+        };
+        let (_, most) = after_failure(&mut network, first);
+        network.link(2).rate = 30e6;
+        let now = network.now;
+        network.bond.handle_link_event(first, LinkEvent::Up, now);
+        network.seconds(15.0);
+        let (least, _) = after_failure(&mut network, second);
+        println!("{peer}: {most:.3} of the flows while narrow, {least:.3} while wide");
+        let text = network.text();
+        assert!(most < 0.12, "{most}\n{text}");
+        assert!(least > 0.45, "{least}\n{text}");
     }
 }
