@@ -352,23 +352,23 @@ impl SlotTable {
             let left = |place: &usize| capacity(*place) / (tally.counts[*place] + 1.0);
             let present = capacity(from) / tally.counts[from].max(1.0);
             let is_empty = |place: &usize| tally.counts[*place] < FLOW;
-            // Above 1 a flow moves.
-            let gain = |place: &usize| {
+            // A flow moves for more than it has at present.
+            let worth = |place: &usize| {
                 let margin = match (is_alone, is_empty(place)) {
                     (true, true) => GAIN_OF_ONLY_TO_EMPTY,
                     (true, false) => GAIN_OF_ONLY,
                     (false, true) => GAIN_OF_EMPTY,
                     (false, false) => GAIN,
                 };
-                left(place) / (margin * present)
+                left(place) / margin
             };
             let others = || {
                 (0..lanes.len())
                     .filter(|place| *place != from && !(is_alone && lanes[*place].is_unknown))
                     .filter(has_room)
             };
-            let best = others().max_by(|a, b| gain(a).total_cmp(&gain(b)));
-            let best = best.filter(|place| gain(place) > 1.0);
+            let best = others().max_by(|a, b| worth(a).total_cmp(&worth(b)));
+            let best = best.filter(|place| worth(place) > present);
             let empty = || {
                 let empty = others().filter(|place| is_empty(place) && !is_alone);
                 empty.max_by(|a, b| capacity(*a).total_cmp(&capacity(*b)))
