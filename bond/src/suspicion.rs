@@ -9,8 +9,8 @@ use protocol::Instant;
 const FLOWING: f64 = 25_000.0;
 /// A pause longer than this begins a new flow.
 const NEW_FLOW: f64 = 1e6;
-/// After so many µs a pause has lost most of its weight.
-const PAUSES_COUNT_FOR: f64 = 1e6;
+/// Once packets have flowed for so many times as long, a pause counts no more.
+const PAUSES_COUNT_FOR: f64 = 2.0;
 /// The shortest silence that is suspicious.
 const SHORTEST_SILENCE: Duration = Duration::from_millis(60);
 /// The chance of false alarm that is accepted: e to the power of minus this.
@@ -73,7 +73,7 @@ impl Suspicion {
             self.longest = if elapsed > NEW_FLOW {
                 0.0
             } else {
-                (self.longest * (-elapsed / PAUSES_COUNT_FOR).exp()).max(elapsed)
+                (self.longest - elapsed / PAUSES_COUNT_FOR).max(elapsed)
             };
             self.gap = if elapsed > NEW_FLOW || self.gap == f64::MAX {
                 gap
@@ -310,6 +310,16 @@ mod tests {
         let last = at(2901);
         let doubt = suspicion.doubt_at(last, Some(ms(10)));
         assert!(doubt.is_some_and(|at| at >= last + ms(120) && at <= last + ms(160)));
+    }
+
+    /// What begins soon after a few packets of something else does not come in bursts.
+    #[test]
+    fn one_pause_before_a_flow_does_not_excuse_silence_for_long() {
+        let mut suspicion = Suspicion::default();
+        suspicion.note_traffic(1, at(1000));
+        let last = flow(&mut suspicion, 1400, 2, 350);
+        let doubt = suspicion.doubt_at(last, Some(ms(1)));
+        assert!(doubt.is_some_and(|at| at <= last + ms(90)), "{doubt:?}");
     }
 
     #[test]
