@@ -19,7 +19,7 @@ use crate::lab::{failures, shaping};
 pub(super) struct Scenario {
     /// Mbit/s of each link.
     pub(super) rates: Vec<u32>,
-    /// The custom policy of both members (multipath specification A.3); `None`: no bonding.
+    /// The sender's custom policy (multipath specification A.3); `None`: nobody bonds.
     pub(super) policy: Option<Value>,
     /// The receiver has it too.
     pub(super) both: bool,
