@@ -21,7 +21,7 @@ use crate::qos::QosSamples;
 use crate::quality::Rate;
 use crate::roster::RememberedPunishments;
 use crate::status::BondState;
-use crate::tell::Told;
+use crate::tell::EventRate;
 
 /// What a bond wants or has decided.
 #[derive(Clone, PartialEq, Debug)]
@@ -121,7 +121,7 @@ pub struct Bond {
     pub(crate) due: Instant,
     /// When the peer was last told what arrived from it, out of turn.
     pub(crate) last_report: Option<Instant>,
-    pub(crate) told: Told,
+    pub(crate) event_rate: EventRate,
     pub(crate) ledger: Ledger,
     /// Interfaces over their data cap.
     pub(crate) capped: Arc<BTreeSet<String>>,
@@ -161,7 +161,7 @@ impl Bond {
             is_dirty: true,
             due: now,
             last_report: None,
-            told: Told::default(),
+            event_rate: EventRate::default(),
             ledger: Ledger::new(now),
             capped: Arc::default(),
             seed,

@@ -10,13 +10,13 @@ use crate::event::{BondEvent, EventKind};
 /// Events per second; further ones are counted only.
 const EVENTS_PER_SECOND: u32 = 10;
 
-/// What was told within a second.
+/// Events of the latest second.
 #[derive(Clone, Copy, Default, Debug)]
-pub(crate) struct Told {
-    /// Since the clock's origin.
+pub(crate) struct EventRate {
+    /// Since the origin of the clock.
     second: u64,
     count: u32,
-    left_out: u32,
+    suppressed: u32,
 }
 
 impl Bond {
@@ -34,23 +34,23 @@ impl Bond {
 
     pub(crate) fn tell(&mut self, kind: EventKind, now: Instant) {
         let second = now.as_millis() / 1000;
-        if second > self.told.second {
-            let fresh = Told {
+        if second > self.event_rate.second {
+            let fresh = EventRate {
                 second,
-                ..Told::default()
+                ..EventRate::default()
             };
-            let before = std::mem::replace(&mut self.told, fresh);
-            if before.left_out > 0 {
-                let count = before.left_out;
+            let before = std::mem::replace(&mut self.event_rate, fresh);
+            if before.suppressed > 0 {
+                let count = before.suppressed;
                 self.push_event(EventKind::Suppressed { count }, now);
             }
         }
         // The creation of a bond with many paths is not a flood.
-        if self.told.count >= EVENTS_PER_SECOND + self.members.len() as u32 * 3 {
-            self.told.left_out += 1;
+        if self.event_rate.count >= EVENTS_PER_SECOND + self.members.len() as u32 * 3 {
+            self.event_rate.suppressed += 1;
             return;
         }
-        self.told.count += 1;
+        self.event_rate.count += 1;
         self.push_event(kind, now);
     }
 
