@@ -17,6 +17,8 @@ const OVERLOAD: f64 = 0.1;
 const ENOUGH_PACKETS: u64 = 20;
 /// Round trips are averaged over about this time.
 const QUEUE_TIME: f64 = 0.15;
+/// Answers that are late for less than this are late because somebody paused, not because of a queue.
+const QUEUE_LASTS: Duration = Duration::from_millis(50);
 /// A round trip older than this says nothing of the queue.
 const FRESH: Duration = Duration::from_millis(1500);
 /// Length of our own windows, and of the longest report that counts.
@@ -85,8 +87,11 @@ pub(crate) struct Capacity {
     confirmed: Instant,
     full_since: Option<Instant>,
     last_full: Option<Instant>,
-    /// Round trip of late, in microseconds.
+    /// Since when answers are late.
+    late_since: Option<Instant>,
+    /// Round trip of late, and the latest one, in microseconds.
     round_trip: f32,
+    latest_round_trip: f32,
     asked: Option<Instant>,
     last_report: Option<Instant>,
     /// Bytes that left and that arrived of late.
@@ -106,6 +111,7 @@ impl Capacity {
             .map(|last| now.duration_since(last).as_secs_f64());
         let keep = age.map_or(0.0, |age| (-age / QUEUE_TIME).exp());
         self.round_trip = (f64::from(self.round_trip) * keep + micros * (1.0 - keep)) as f32;
+        self.latest_round_trip = micros as f32;
         self.asked = Some(now);
     }
 
@@ -177,12 +183,7 @@ impl Capacity {
             return;
         }
         let rate = bytes as f64 / interval.as_secs_f64();
-        let queue = match self.asked {
-            Some(asked) if now < asked + FRESH => f64::from(self.round_trip) - least,
-            _ => 0.0,
-        };
-        let calm = if self.full_since.is_some() { CALM } else { 1.0 };
-        let queues = queue > QUEUE.max(least / 2.0) * calm;
+        let queues = self.queues(least, now);
         let is_full = ours && interval <= LONGEST_WINDOW && rate > LEAST && (overloaded || queues);
         if is_full && self.full_since.is_none() {
             self.full_since = Some(now);
@@ -234,6 +235,22 @@ impl Capacity {
             // It has become wider.
             self.bits = bits;
         }
+    }
+
+    /// Packets wait in a queue: round trips have taken longer than the `least` of them for a while, in microseconds.
+    fn queues(&mut self, least: f64, now: Instant) -> bool {
+        let was_full = self.full_since.is_some();
+        let (round_trip, calm) = if was_full {
+            (self.round_trip, CALM)
+        } else {
+            (self.round_trip.min(self.latest_round_trip), 1.0)
+        };
+        let is_late = f64::from(round_trip) - least > QUEUE.max(least / 2.0) * calm;
+        let Some(asked) = self.asked.filter(|at| is_late && now < *at + FRESH) else {
+            self.late_since = None;
+            return false;
+        };
+        was_full || asked >= *self.late_since.get_or_insert(asked) + QUEUE_LASTS
     }
 
     /// Bit/s of the latest windows that make up a time, and how long they are.
@@ -361,6 +378,20 @@ mod tests {
         let (bits, measured) = capacity.get().expect("it is full");
         assert!(measured && bits.abs_diff(20_000_000) < 100_000, "{bits}");
         assert!(capacity.full_since().is_some());
+    }
+
+    /// Whoever answers may have had other things to do.
+    #[test]
+    fn an_answer_that_is_late_alone_is_no_queue() {
+        let mut capacity = Capacity::default();
+        let mut now = Instant::from_millis(0);
+        for _ in 0..5 {
+            now = report(&mut capacity, now, 5, 10_000_000, 0.0);
+            now = report(&mut capacity, now, 1, 10_000_000, 90_000.0);
+        }
+        assert_eq!((capacity.get(), capacity.was_full(now)), (None, false));
+        let now = report(&mut capacity, now, 4, 10_000_000, 90_000.0);
+        assert!(capacity.get().is_some() && capacity.was_full(now));
     }
 
     #[test]
