@@ -11,8 +11,8 @@ pub const STOCK_GATE: Duration = Duration::from_millis(170);
 const OWN_GATE: Duration = Duration::from_millis(15);
 /// Interval of probes under load; longer only if the peer's reports tell of failures too, so that little load need not pay.
 const BUSY_INTERVAL: Duration = Duration::from_millis(60);
-/// Longest interval of probes of an idle path. Both ends ask, and answer: a probe and an answer each way, 4 bytes per second.
-pub(crate) const IDLE_INTERVAL: Duration = Duration::from_secs(45);
+/// Longest interval of probes of an idle path. Both ends ask, and answer: a probe and an answer each way, 3 bytes per second.
+pub(crate) const IDLE_INTERVAL: Duration = Duration::from_secs(60);
 /// A path that is down is probed at least this often while there is traffic that might use it.
 const DOWN_INTERVAL: Duration = Duration::from_millis(500);
 /// And at least this often without, unless it is seldom needed: 9 bytes per second.
@@ -54,7 +54,7 @@ impl Standby {
     fn idle(self) -> Duration {
         match self {
             Self::Ready => IDLE_INTERVAL,
-            Self::Spare | Self::Metered => Duration::from_secs(130),
+            Self::Spare | Self::Metered => Duration::from_secs(150),
             Self::Port => Duration::from_secs(600),
         }
     }
