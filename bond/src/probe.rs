@@ -12,6 +12,10 @@ use crate::probe_interval::{LONGEST_DOWN_INTERVAL, Watch};
 const OUTSTANDING: usize = 32;
 /// After this long no answer is expected any more, unless answers take long.
 const GIVE_UP: Duration = Duration::from_millis(300);
+/// So many probes may leave before their interval is over, as it takes to tell a few failures one after the other; then one more
+/// in this time, however often the path fails.
+const MOST_EARLY: u32 = 16;
+const EARLY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The probes of one path.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +23,7 @@ pub struct Prober {
     /// Probes that may yet be answered, oldest first: token, when they left.
     outstanding: VecDeque<(u64, Instant)>,
     /// Probes that were given up since something was last proven.
-    given_up: usize,
+    given_up: u32,
     /// When the last probe was asked for.
     last_asked: Option<Instant>,
     /// When the oldest probe left after which nothing proved the path.
@@ -29,15 +33,17 @@ pub struct Prober {
     backed_off: Duration,
     /// Probes to send regardless of the interval.
     urgent: u8,
+    /// When all that left early will have been made up for, at one per [`EARLY_INTERVAL`].
+    early_until: Instant,
     /// Shortens intervals, so that bonds do not probe in step: sixteenths of an eighth.
-    jitter: u32,
+    jitter: u8,
 }
 
 impl Prober {
     /// `jitter` varies the intervals.
     pub fn new(jitter: u32) -> Self {
         Self {
-            jitter: jitter % 16,
+            jitter: (jitter % 16) as u8,
             ..Self::default()
         }
     }
@@ -53,31 +59,28 @@ impl Prober {
             let since = self.outstanding.iter().filter(|(_, at)| *at >= first);
             since.count()
         });
-        self.given_up + waiting
+        self.given_up() + waiting
     }
 
     /// How many of those will not be answered any more.
     pub(crate) fn given_up(&self) -> usize {
-        self.given_up
+        self.given_up as usize
     }
 
     /// When the next probe is due; `proof` is when both directions were last proven.
     pub fn next(&self, watch: &Watch, proof: Option<Instant>) -> Option<Instant> {
-        let interval = watch.interval(self.backed_off.max(watch.quarter()))?;
+        let interval = self.interval(watch)?;
         let Some(asked) = self.last_asked else {
             return Some(Instant::ZERO);
         };
-        if self.urgent > 0 {
-            return Some(asked + watch.gate());
-        }
-        let interval = (interval - interval * self.jitter / 128).max(watch.gate());
         let since = if watch.strategy == MonitorStrategy::Active {
             asked
         } else {
             asked.max(proof.unwrap_or_default())
         };
         let due = since + interval;
-        Some(match self.unanswered {
+        let early = match self.unanswered {
+            _ if self.urgent > 0 => asked + watch.gate(),
             // An answer is late: ask again soon, however rarely the path is asked otherwise.
             Some(first) if !watch.is_down => {
                 let pause = if watch.has_alternative && self.missing() <= watch.needed() {
@@ -85,15 +88,26 @@ impl Prober {
                 } else {
                     watch.quarter()
                 };
-                due.min((first + watch.overdue()).max(asked + pause))
+                (first + watch.overdue()).max(asked + pause)
             }
-            _ => due,
-        })
+            _ => return Some(due),
+        };
+        Some(due.min(early.max(self.early_until - EARLY_INTERVAL * MOST_EARLY)))
+    }
+
+    /// Time between probes that nothing hurries.
+    fn interval(&self, watch: &Watch) -> Option<Duration> {
+        let interval = watch.interval(self.backed_off.max(watch.quarter()))?;
+        Some((interval - interval * self.jitter.into() / 128).max(watch.gate()))
     }
 
     /// A probe is being asked for.
     pub fn handle_asked(&mut self, watch: &Watch, now: Instant) {
         self.urgent = self.urgent.saturating_sub(1);
+        let due = self.last_asked.zip(self.interval(watch));
+        if due.is_some_and(|(asked, interval)| now < asked + interval) {
+            self.early_until = self.early_until.max(now) + EARLY_INTERVAL;
+        }
         self.last_asked = Some(now);
         self.backed_off = if watch.is_down {
             (self.backed_off.max(watch.quarter()) * 2).min(LONGEST_DOWN_INTERVAL)
@@ -189,7 +203,7 @@ impl Prober {
             return Some(calm);
         };
         // The last of those that count has waited as long as an answer takes, too.
-        let count = watch.needed() - self.given_up.min(watch.needed());
+        let count = watch.needed() - self.given_up().min(watch.needed());
         let last = self
             .outstanding
             .iter()
@@ -206,7 +220,7 @@ impl Prober {
         let mut lost = 0;
         while let Some((_, at)) = self.outstanding.pop_front_if(|(_, at)| *at + limit <= now) {
             if self.unanswered.is_some_and(|first| first <= at) {
-                self.given_up += 1;
+                self.given_up = self.given_up.saturating_add(1);
             }
             lost += 1;
         }
@@ -446,6 +460,30 @@ mod tests {
             ..silent
         };
         assert_eq!(failure(&alone), ms(750));
+    }
+
+    #[test]
+    fn a_path_in_doubt_all_the_time_is_asked_hastily_only_for_a_while() {
+        let mut prober = Prober::new(0);
+        let mut asked = Vec::new();
+        for millis in 10_000..70_000 {
+            let now = Instant::from_millis(millis);
+            prober.hurry(6);
+            if prober
+                .next(&watch(), Some(now))
+                .is_some_and(|due| due <= now)
+            {
+                prober.handle_asked(&watch(), now);
+                asked.push(millis);
+            }
+        }
+        let pauses: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert!(
+            pauses.iter().take(16).all(|pause| *pause == 15),
+            "{pauses:?}"
+        );
+        // Every 500 ms what is early, and every 250 ms what is due.
+        assert!((120..=400).contains(&asked.len()), "{}", asked.len());
     }
 
     #[test]
