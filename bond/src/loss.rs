@@ -98,6 +98,13 @@ impl Count {
         }
     }
 
+    fn without(self, other: Self) -> Self {
+        Self {
+            bad: self.bad.saturating_sub(other.bad),
+            all: self.all.saturating_sub(other.all),
+        }
+    }
+
     /// More of these are bad than `limit` allows, and than `usual` by so many standard deviations of a binomial distribution.
     fn exceeds(self, limit: f64, usual: f64, deviations: f64) -> bool {
         let chance = |ratio: f64| {
@@ -190,13 +197,15 @@ impl Loss {
     /// The loss, if it exceeds `limit` and chance is no explanation, and whether that is sure enough to act at once.
     pub(crate) fn excess(&self, limit: f64, now: Instant) -> Option<(f64, bool)> {
         let memory = self.memory.latest(BUCKETS, now);
-        let was_good = memory.all >= MANY && memory.ratio() < limit / 2.0;
+        let recent = self.latest(RECENT, now);
+        // What is to be judged is no measure for it, however short the past.
+        let past = memory.without(recent);
+        let was_good = past.all >= MANY && past.ratio() < limit / 2.0;
         let (usual, deviations) = if was_good {
             (limit / 2.0, CHANCE_OF_HALF)
         } else {
             (limit, CHANCE)
         };
-        let recent = self.latest(RECENT, now);
         if recent.all >= PLENTY && recent.exceeds(limit, usual, deviations) {
             return Some((recent.ratio(), true));
         }
@@ -249,17 +258,19 @@ mod tests {
 
     #[test]
     fn growing_loss_is_told_within_three_seconds() {
-        for (per_second, usual, worst) in [
-            (50, 2200, 5200),
-            (100, 1800, 4000),
-            (170, 1500, 3300),
-            (500, 1300, 2500),
-            (1000, 1200, 1900),
+        for (before, per_second, usual, worst) in [
+            (20, 50, 2200, 5200),
+            (20, 100, 1800, 4000),
+            (20, 170, 1500, 3300),
+            (20, 500, 1300, 2500),
+            (20, 1000, 1200, 1900),
+            (1, 170, 1600, 3800),
+            (1, 500, 1400, 2300),
         ] {
             let mut times: Vec<i64> = (0..101)
                 .map(|seed| {
                     let mut path = Path::new(seed);
-                    for _ in 0..200 {
+                    for _ in 0..10 * before {
                         path.step(per_second, 0.0);
                     }
                     // Two per cent more in each second.
@@ -272,7 +283,10 @@ mod tests {
                 })
                 .collect();
             times.sort_unstable();
-            println!("{per_second}/s: {} {} {}", times[0], times[50], times[100]);
+            println!(
+                "{per_second}/s after {before} s: {} {} {}",
+                times[0], times[50], times[100]
+            );
             assert!(
                 times[0] >= 0 && times[50] <= usual && times[100] <= worst,
                 "{per_second}: {times:?}"

@@ -16,8 +16,6 @@ use crate::lab::failures;
 use crate::lab::stream::Pace;
 
 const LINKS: u8 = 3;
-/// The link has been in use for so long before, and lost nothing.
-const LOSSLESS: Duration = Duration::from_secs(10);
 /// Loss grows so much at a time, in thousandths,
 const STEP: u16 = 20;
 const STEP_TIME: Duration = Duration::from_secs(1);
@@ -80,7 +78,6 @@ fn measure(case: &Case) -> io::Result<Measurement> {
 /// When each of the judged directions that use the link left it, counted from the moment at which it lost too much; zero if before.
 fn trial(bed: &Bed, judged: &[usize]) -> io::Result<Vec<Option<Duration>>> {
     let stream = bed.stream(Pace::default())?;
-    thread::sleep(LOSSLESS);
     let link = link_in_use(bed)?;
     let set = |loss| -> io::Result<()> {
         for member in &bed.lab.members {
