@@ -330,7 +330,11 @@ impl Capacity {
     /// Losses are of our making: packets queued lately, or about as much arrives as fits.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.latest(MEASUREMENT);
-        let is_carried = time >= MEASUREMENT / 2 && bits >= USED_UP * self.bits;
+        let is_carried = if time >= MEASUREMENT / 2 {
+            bits >= USED_UP * self.bits
+        } else {
+            self.full_since.is_some()
+        };
         self.was_full(now) || self.get().is_some() && is_carried
     }
 

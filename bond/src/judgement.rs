@@ -157,16 +157,22 @@ impl Member {
     }
 
     /// What is lost is what does not fit: some senders, BBR's above all, lose a quarter and more for as long as they share a
-    /// short queue. Where shares follow capacity, leaving such a path would only fill the others.
+    /// short queue. Where shares follow capacity, or the other paths are full as well, leaving such a path would only fill those.
     fn is_just_full(&self, settings: &PolicySettings, now: Instant) -> bool {
-        settings.base == BasePolicy::BalanceAware
-            && settings.limits.loss.is_none()
-            && self.quality.capacity.is_used_up(now)
+        let is_no_way_out = match settings.base {
+            BasePolicy::BalanceAware => true,
+            BasePolicy::BalanceXor => self.others_are_full,
+            _ => false,
+        };
+        is_no_way_out && settings.limits.loss.is_none() && self.quality.capacity.is_used_up(now)
     }
 
     /// Senders that begin together may lose most of what they send before a question shows the queue that they make.
     fn may_be_a_start(&self, settings: &PolicySettings) -> bool {
-        settings.base == BasePolicy::BalanceAware && self.quality.capacity.get().is_none()
+        matches!(
+            settings.base,
+            BasePolicy::BalanceAware | BasePolicy::BalanceXor
+        ) && self.quality.capacity.get().is_none()
     }
 
     fn excess(&self, settings: &PolicySettings, factor: f64, now: Instant) -> Option<Excess> {

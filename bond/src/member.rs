@@ -44,6 +44,8 @@ pub(crate) struct Member {
     pub(crate) suspected: Option<Instant>,
     /// Another path, not of the same link to the same address, works.
     pub(crate) has_alternative: bool,
+    /// Such paths are in use, and all of them full.
+    pub(crate) others_are_full: bool,
     pub(crate) quality: Quality,
     pub(crate) sent_rate: Rate,
     pub(crate) received_rate: Rate,
@@ -91,6 +93,7 @@ impl Member {
             last_report: None,
             suspected: None,
             has_alternative: false,
+            others_are_full: false,
             quality,
             sent_rate: Rate::default(),
             received_rate: Rate::default(),

@@ -71,7 +71,7 @@ impl Bond {
         events: &mut Vec<EventKind>,
         now: Instant,
     ) {
-        self.find_alternatives();
+        self.find_alternatives(now);
         let mut news: Vec<(PathId, News)> = Vec::new();
         for (id, member) in &mut self.members {
             news.push((*id, member.advance(around, &self.settings, events, now)));
@@ -92,14 +92,20 @@ impl Bond {
         }
     }
 
-    fn find_alternatives(&mut self) {
-        let has_alternative = |member: &Member| {
-            let mut others = self.members.values();
-            others.any(|other| other.works() && !other.shares_wire(member))
+    fn find_alternatives(&mut self, now: Instant) {
+        let others = |member: &Member| {
+            let others = self.members.values();
+            let is_other = |other: &&Box<Member>| !other.shares_wire(member);
+            let works = others.filter(is_other).filter(|other| other.works());
+            let mut used = works.clone().filter(|other| other.is_used).peekable();
+            let are_full =
+                used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
+            (works.clone().next().is_some(), are_full)
         };
-        let found: Vec<bool> = self.members.values().map(|m| has_alternative(m)).collect();
-        for (member, found) in self.members.values_mut().zip(found) {
-            member.has_alternative = found;
+        let found: Vec<(bool, bool)> = self.members.values().map(|m| others(m)).collect();
+        for (member, (has_alternative, others_are_full)) in self.members.values_mut().zip(found) {
+            member.has_alternative = has_alternative;
+            member.others_are_full = others_are_full;
         }
     }
 

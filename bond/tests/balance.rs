@@ -4,7 +4,7 @@
 mod traffic;
 
 use bond::config::{BalancePolicy, RebalanceStrategy};
-use bond::{BasePolicy, LinkEvent, PathId, PolicySettings};
+use bond::{BasePolicy, EventKind, LinkEvent, PathId, PolicySettings};
 use traffic::{Link, Network, PACKET, PORT};
 
 const PEERS: [(&str, bool); 2] = [("own peer", false), ("stock peer", true)];
@@ -70,6 +70,26 @@ fn hashed_flows_leave_a_full_link_for_an_idle_one() {
     }
     println!("balance-xor, 8 flows, 2 links: {:.3}", sum / 4.0);
     assert!(sum / 4.0 >= 0.85, "{sum}");
+}
+
+/// Some senders lose a third of what they send over full links, however many share them: nobody is the better for leaving one
+/// full link for another.
+#[test]
+fn full_links_are_not_left_for_other_full_links() {
+    for links in [2, 3, 4] {
+        let mut sum = 0.0;
+        for seed in 1..=4 {
+            let xor = settings(BasePolicy::BalanceXor);
+            let mut network = Network::new(xor, false, &equal(links), seed);
+            network.start_bbr(4 * links);
+            network.seconds(3.0);
+            sum += network.part_of_sum(6.0);
+            let left = network.count(|event| matches!(event, EventKind::QualityAvoid { .. }));
+            assert_eq!(left, 0, "{}", network.text());
+        }
+        println!("balance-xor, {links} links: {:.3}", sum / 4.0);
+        assert!(sum / 4.0 >= 0.85, "{sum}");
+    }
 }
 
 /// Nobody said that one link is ten times as wide.
