@@ -11,8 +11,8 @@ pub const STOCK_GATE: Duration = Duration::from_millis(170);
 const OWN_GATE: Duration = Duration::from_millis(15);
 /// Interval of probes under load; longer only if the peer's reports tell of failures too, so that little load need not pay.
 const BUSY_INTERVAL: Duration = Duration::from_millis(60);
-/// Longest interval of probes of an idle path. Both ends ask, and answer: a probe and an answer each way, 3 bytes per second.
-pub(crate) const IDLE_INTERVAL: Duration = Duration::from_secs(60);
+/// Longest interval of probes of an idle path. Both ends ask, and answer: a probe and an answer each way, 4 bytes per second.
+pub(crate) const IDLE_INTERVAL: Duration = Duration::from_secs(45);
 /// A path that is down is probed at least this often while there is traffic that might use it.
 const DOWN_INTERVAL: Duration = Duration::from_millis(500);
 /// And at least this often without, unless it is seldom needed: 9 bytes per second.

@@ -33,6 +33,19 @@ impl Transport {
         to: SocketAddr,
         link: Option<LinkId>,
     ) {
+        let link = link.filter(|_| self.low_bandwidth());
+        let links = self.live_links(link, to);
+        self.send_hello_over(now, peer, to, &links);
+    }
+
+    /// HELLO over these links; `None` stands for all.
+    pub(super) fn send_hello_over(
+        &mut self,
+        now: Instant,
+        peer: Address,
+        to: SocketAddr,
+        links: &[Option<LinkId>],
+    ) {
         let hello = Hello {
             protocol_version: PROTOCOL_VERSION,
             software_version: SOFTWARE_VERSION,
@@ -55,10 +68,9 @@ impl Transport {
         self.expected.register(id);
         peer.activity.packets_sent.add(1);
         self.counters.sent[Verb::Hello as usize] += 1;
-        let link = link.filter(|_| self.low_bandwidth());
-        for link in self.live_links(link, to) {
+        for link in links {
             self.output(Output::Transmit(Transmit {
-                link,
+                link: *link,
                 to,
                 bytes: packet.clone(),
                 ttl: None,

@@ -178,8 +178,13 @@ impl Transport {
             let full = full && only.is_none_or(|only| only == path);
             let quiet = !kept.paths.contains(&path)
                 && self.paths.get(path).is_none_or(|p| p.needs_heartbeat(now));
-            if full || quiet {
+            if full && only == Some(path) {
+                let links = self.links_to_greet(path, &kept.paths);
+                self.send_hello_over(now, address, path.remote, &links);
+            } else if full || quiet {
                 self.contact(now, address, path.remote, Some(path.link), full);
+            }
+            if full || quiet {
                 if let Some(record) = self.paths.get(path) {
                     record.activity.sent.set(now);
                 }
@@ -187,6 +192,21 @@ impl Transport {
             }
         }
         sent
+    }
+
+    /// Where HELLO goes to a peer with which we have a bond: over `path`, and over the links on which the bond keeps no path, so
+    /// that one that was lost is found again.
+    fn links_to_greet(&self, path: PathKey, kept: &BTreeSet<PathKey>) -> Vec<Option<LinkId>> {
+        let mut links: Vec<Option<LinkId>> = self
+            .links
+            .iter()
+            .filter(|link| link.local.is_ipv4() == path.remote.is_ipv4())
+            .map(|link| link.id)
+            .filter(|link| *link == path.link || !kept.iter().any(|kept| kept.link == *link))
+            .map(Some)
+            .collect();
+        links.retain(|link| link.is_some_and(|link| !self.is_dead(link)));
+        links
     }
 
     /// Forgets what is over.
