@@ -9,8 +9,8 @@ const BUCKET: u64 = 500;
 /// The same for the long run: a minute.
 const LONG_BUCKET: u64 = 6000;
 const BUCKETS: usize = 10;
-/// The latest of the short buckets: between one and a half and two seconds.
-const RECENT: usize = 4;
+/// The latest of the short buckets: between two and two and a half seconds.
+const RECENT: usize = 5;
 /// Fewer outcomes than this say nothing about loss.
 pub(crate) const ENOUGH_OUTCOMES: u64 = 20;
 /// So many tell of it without waiting for more.
@@ -25,7 +25,7 @@ const CHANCE: f64 = 3.5;
 /// A path that lost less than half of the limit in the long run has changed if it exceeds that half by so many, and the limit.
 const CHANCE_OF_HALF: f64 = 4.0;
 /// The limit itself has to be exceeded by so many, or loss that grows might be told before it is there.
-const SURELY_ABOVE: f64 = 1.4;
+const SURELY_ABOVE: f64 = 0.3;
 /// Two of twenty may be chance.
 const FEWEST_LOST: u64 = 3;
 
@@ -206,8 +206,12 @@ impl Loss {
         } else {
             (limit, CHANCE)
         };
-        if recent.all >= PLENTY && recent.exceeds(limit, usual, deviations) {
-            return Some((recent.ratio(), true));
+        // The more packets the less is chance, but the longer ago some of them left.
+        let told = (RECENT..BUCKETS)
+            .map(|buckets| self.latest(buckets, now))
+            .find(|count| count.all >= PLENTY && count.exceeds(limit, usual, deviations));
+        if let Some(count) = told {
+            return Some((count.ratio(), true));
         }
         let short = self.latest(BUCKETS, now);
         if short.all >= ENOUGH_OUTCOMES && short.exceeds(limit, usual, deviations) {
@@ -259,13 +263,13 @@ mod tests {
     #[test]
     fn growing_loss_is_told_within_three_seconds() {
         for (before, per_second, usual, worst) in [
-            (20, 50, 2200, 5200),
-            (20, 100, 1800, 4000),
-            (20, 170, 1500, 3300),
-            (20, 500, 1300, 2500),
-            (20, 1000, 1200, 1900),
-            (1, 170, 1600, 3800),
-            (1, 500, 1400, 2300),
+            (20, 50, 2300, 4900),
+            (20, 100, 1700, 3700),
+            (20, 170, 1400, 2500),
+            (20, 500, 1000, 2100),
+            (20, 1000, 1100, 1700),
+            (1, 170, 1400, 2900),
+            (1, 500, 1000, 2000),
         ] {
             let mut times: Vec<i64> = (0..101)
                 .map(|seed| {
