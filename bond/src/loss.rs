@@ -23,7 +23,7 @@ const REPORTS_COUNT_FOR: Duration = Duration::from_secs(1);
 /// much once in an hour at most.
 const CHANCE: f64 = 3.5;
 /// A path that lost less than half of the limit in the long run has changed if it exceeds that half by so many, and the limit.
-const CHANCE_OF_HALF: f64 = 4.0;
+const CHANCE_OF_HALF: f64 = 3.5;
 /// The limit itself has to be exceeded by so many, or loss that grows might be told before it is there.
 const SURELY_ABOVE: f64 = 0.3;
 /// Two of twenty may be chance.
@@ -263,12 +263,12 @@ mod tests {
     #[test]
     fn growing_loss_is_told_within_three_seconds() {
         for (before, per_second, usual, worst) in [
-            (20, 50, 2300, 4900),
-            (20, 100, 1700, 3700),
-            (20, 170, 1400, 2500),
+            (20, 50, 2000, 4500),
+            (20, 100, 1500, 3300),
+            (20, 170, 1200, 2100),
             (20, 500, 1000, 2100),
             (20, 1000, 1100, 1700),
-            (1, 170, 1400, 2900),
+            (1, 170, 1100, 2800),
             (1, 500, 1000, 2000),
         ] {
             let mut times: Vec<i64> = (0..101)
