@@ -14,7 +14,7 @@ use crate::policy::queue::order;
 use crate::policy::{Fitness, View};
 
 /// A bond that sent nothing for this long is idle.
-const IDLE_AFTER: Duration = Duration::from_secs(2);
+const IDLE_AFTER: Duration = Duration::from_secs(1);
 /// Packets are doubled no longer than this, and two round trips, after the first.
 const DOUBLED_FOR: Duration = Duration::from_millis(150);
 
