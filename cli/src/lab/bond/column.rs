@@ -94,6 +94,14 @@ impl Column {
         Ok(column)
     }
 
+    /// Takes over what another measurement of the same column found besides.
+    pub(super) fn add(&mut self, other: Self) {
+        self.trials.extend(other.trials);
+        self.runs.extend(other.runs);
+        self.problem = self.problem.take().or(other.problem);
+        self.complaints.extend(other.complaints);
+    }
+
     fn fill(
         &mut self,
         plan: &Plan,

@@ -2,6 +2,7 @@
 
 mod column;
 mod failover;
+mod side_by_side;
 mod table;
 
 use std::io;
@@ -42,6 +43,10 @@ struct Arguments {
     /// Failing links per policy; the table shows the worst.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(0..=1000))]
     trials: u32,
+    /// Columns whose links fail at the same time, each in a lab of its own, after all throughput was measured; 1: in the one
+    /// lab, one after the other.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    parallel: u8,
     /// The bonds' failover interval, ms.
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(50..=65_535))]
     failover_interval: u32,
@@ -168,18 +173,8 @@ fn compare(arguments: &Arguments, software: &[Software], folder: PathBuf) -> io:
     let first = software
         .first()
         .ok_or_else(|| io::Error::other("nothing to measure"))?;
-    let config = LabConfig {
-        links: plan.links,
-        root: first.program.clone(),
-        controller: first.program.clone(),
-        members: vec![first.program.clone(); 2],
-        folder,
-    };
     let mut lab = story.step("making hosts and links", || {
-        let lab = Lab::build(&config)?;
-        if arguments.rate > 0 {
-            limit_links(&lab, plan.links, arguments.rate)?;
-        }
+        let lab = build_lab(arguments, first, folder.clone())?;
         Ok((lab, format!("{} links between the members", plan.links)))
     })?;
     let seconds = plan.seconds.min(3);
@@ -190,12 +185,25 @@ fn compare(arguments: &Arguments, software: &[Software], folder: PathBuf) -> io:
     })?;
     let congestion_control = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_congestion_control")
         .unwrap_or_else(|_| "unknown".into());
+    let in_turn = Plan {
+        trials: if arguments.parallel > 1 {
+            0
+        } else {
+            plan.trials
+        },
+        ..plan.clone()
+    };
     let mut columns = Vec::new();
     for policy in arguments.policies() {
         // In turn, so that a machine that is busy for a while is so for both.
         for software in software {
-            columns.push(Column::measure(&plan, &story, &mut lab, software, policy)?);
+            columns.push(Column::measure(
+                &in_turn, &story, &mut lab, software, policy,
+            )?);
         }
+    }
+    if in_turn.trials < plan.trials {
+        side_by_side::add_trials(arguments, &plan, &story, software, &folder, &mut columns)?;
     }
     Ok(Table {
         plan,
@@ -204,6 +212,21 @@ fn compare(arguments: &Arguments, software: &[Software], folder: PathBuf) -> io:
         links,
         columns,
     })
+}
+
+/// Hosts and links, with this program as root, controller and members until a column says otherwise.
+fn build_lab(arguments: &Arguments, software: &Software, folder: PathBuf) -> io::Result<Lab> {
+    let lab = Lab::build(&LabConfig {
+        links: arguments.links,
+        root: software.program.clone(),
+        controller: software.program.clone(),
+        members: vec![software.program.clone(); 2],
+        folder,
+    })?;
+    if arguments.rate > 0 {
+        limit_links(&lab, arguments.links, arguments.rate)?;
+    }
+    Ok(lab)
 }
 
 /// Limits what the members send on each link, and so each link in both directions.
@@ -232,6 +255,7 @@ mod tests {
         assert_eq!(plan.connections, [1, 4]);
         assert_eq!(arguments.policies(), Policy::ALL);
         assert!(plan.settings.declared.is_none());
+        assert_eq!(arguments.parallel, 1);
     }
 
     #[test]
@@ -243,5 +267,6 @@ mod tests {
         assert!(parse(&["--policies", "balance-alb"]).is_err());
         assert!(parse(&["--software", "other"]).is_err());
         assert!(parse(&["--links", "1"]).is_err());
+        assert!(parse(&["--parallel", "0"]).is_err());
     }
 }
