@@ -189,7 +189,8 @@ impl Loss {
         let short = self.direction.latest(BUCKETS, now).with(probes);
         [short, memory]
             .into_iter()
-            .filter(|count| count.all >= ENOUGH_OUTCOMES)
+            // One of a few tells of no rate: a zerotier-one passes over questions that come too close together.
+            .filter(|count| count.all >= ENOUGH_OUTCOMES && count.bad > 1)
             .map(Count::ratio)
             .fold(0.0, f64::max)
     }
@@ -317,6 +318,17 @@ mod tests {
     fn steady_loss_above_the_limit_is_told_sooner_or_later() {
         let mut path = Path::new(1);
         assert!((0..600).any(|_| path.step(100, 0.08).is_some()));
+    }
+
+    #[test]
+    fn one_lost_probe_makes_no_lossy_path() {
+        let mut loss = Loss::default();
+        let at = Instant::from_millis;
+        loss.add_probes((24, 1), at(1000));
+        assert!(loss.expected(0, at(1200)) < 1e-9);
+        loss.add_probes((0, 1), at(1100));
+        assert!(loss.expected(0, at(1200)) > 0.07);
+        assert!(loss.expected(1, at(1200)) < 1e-9);
     }
 
     #[test]
