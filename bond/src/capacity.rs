@@ -47,6 +47,8 @@ const GROWTH: f64 = 1.25;
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
 const LOSS_MEMORY: Duration = Duration::from_secs(5);
+/// A path on which no queue was felt for so long is not full, whatever it loses.
+const QUEUE_MEMORY: Duration = Duration::from_secs(60);
 /// Reports this recent make our own windows needless.
 const REPORTED: Duration = Duration::from_secs(2);
 
@@ -327,7 +329,7 @@ impl Capacity {
         self.last_full.is_some_and(|last| now <= last + LOSS_MEMORY)
     }
 
-    /// Losses are of our making: packets queued lately, or about as much arrives as fits.
+    /// Losses are of our making: packets queued lately, or they did within the minute and about as much arrives as fits.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.latest(MEASUREMENT);
         let is_carried = if time >= MEASUREMENT / 2 {
@@ -335,7 +337,9 @@ impl Capacity {
         } else {
             self.full_since.is_some()
         };
-        self.was_full(now) || self.get().is_some() && is_carried
+        let has_queued = |last| now <= last + QUEUE_MEMORY;
+        self.was_full(now)
+            || self.last_full.is_some_and(has_queued) && self.get().is_some() && is_carried
     }
 
     /// Since when it is full.
@@ -365,6 +369,21 @@ mod tests {
             capacity.add_delivery(bits / 80, (100, 0), TENTH, (10_000.0, true), now);
         }
         now
+    }
+
+    #[test]
+    fn a_path_without_a_queue_is_not_used_up_whatever_it_loses() {
+        let mut capacity = Capacity::default();
+        let mut now = Instant::from_millis(0);
+        for _ in 0..20 {
+            now = now + TENTH;
+            capacity.add_sent(100_000, 0.0, (10_000.0, true), now);
+            capacity.add_round_trip(10_000.0, now);
+            capacity.add_delivery(80_000, (80, 20), TENTH, (10_000.0, true), now);
+        }
+        assert!(capacity.get().is_some() && !capacity.is_used_up(now));
+        let now = report(&mut capacity, now, 10, 8_000_000, 40_000.0);
+        assert!(capacity.is_used_up(now));
     }
 
     #[test]
