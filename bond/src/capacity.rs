@@ -47,7 +47,7 @@ const GROWTH: f64 = 1.25;
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
 const LOSS_MEMORY: Duration = Duration::from_secs(5);
-/// A path on which no queue was felt for so long is not full, whatever it loses.
+/// A path of which no peer reports what arrives, and on which no queue was felt for so long, is not full, whatever it loses.
 const QUEUE_MEMORY: Duration = Duration::from_secs(60);
 /// Reports this recent make our own windows needless.
 const REPORTED: Duration = Duration::from_secs(2);
@@ -329,7 +329,7 @@ impl Capacity {
         self.last_full.is_some_and(|last| now <= last + LOSS_MEMORY)
     }
 
-    /// Losses are of our making: packets queued lately, or they did within the minute and about as much arrives as fits.
+    /// Losses are of our making: packets queued lately, or about as much arrives as fits.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.latest(MEASUREMENT);
         let is_carried = if time >= MEASUREMENT / 2 {
@@ -337,9 +337,14 @@ impl Capacity {
         } else {
             self.full_since.is_some()
         };
-        let has_queued = |last| now <= last + QUEUE_MEMORY;
-        self.was_full(now)
-            || self.last_full.is_some_and(has_queued) && self.get().is_some() && is_carried
+        let may_be_full = match self.kind {
+            Kind::Measured => true,
+            Kind::Estimated => self
+                .last_full
+                .is_some_and(|last| now <= last + QUEUE_MEMORY),
+            Kind::Unknown | Kind::Bound => false,
+        };
+        self.was_full(now) || may_be_full && is_carried
     }
 
     /// Since when it is full.
@@ -372,18 +377,21 @@ mod tests {
     }
 
     #[test]
-    fn a_path_without_a_queue_is_not_used_up_whatever_it_loses() {
+    fn without_reports_a_path_is_not_used_up_by_loss_alone() {
         let mut capacity = Capacity::default();
         let mut now = Instant::from_millis(0);
-        for _ in 0..20 {
-            now = now + TENTH;
-            capacity.add_sent(100_000, 0.0, (10_000.0, true), now);
-            capacity.add_round_trip(10_000.0, now);
-            capacity.add_delivery(80_000, (80, 20), TENTH, (10_000.0, true), now);
-        }
+        let send = |capacity: &mut Capacity, round_trip, now: &mut Instant| {
+            for _ in 0..20 {
+                *now = *now + TENTH;
+                capacity.add_round_trip(round_trip, *now);
+                capacity.add_sent(100_000, 0.2, (10_000.0, true), *now);
+            }
+        };
+        send(&mut capacity, 10_000.0, &mut now);
         assert!(capacity.get().is_some() && !capacity.is_used_up(now));
-        let now = report(&mut capacity, now, 10, 8_000_000, 40_000.0);
-        assert!(capacity.is_used_up(now));
+        send(&mut capacity, 50_000.0, &mut now);
+        let later = now + LOSS_MEMORY * 2;
+        assert!(!capacity.was_full(later) && capacity.is_used_up(later));
     }
 
     #[test]
