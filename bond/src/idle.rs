@@ -13,8 +13,8 @@ use crate::plan::Plan;
 use crate::policy::queue::order;
 use crate::policy::{Fitness, View};
 
-/// A bond that sent nothing for this long is idle.
-const IDLE_AFTER: Duration = Duration::from_secs(1);
+/// A bond that sent nothing for this long is idle: longer than the pauses of what beats once a second.
+const IDLE_AFTER: Duration = Duration::from_millis(1500);
 /// Packets are doubled no longer than this, and two round trips, after the first.
 const DOUBLED_FOR: Duration = Duration::from_millis(150);
 

@@ -19,11 +19,9 @@ const PLENTY: u64 = 40;
 const MANY: u64 = 200;
 /// Packets that came back as answers count no more while reports on our direction are this recent.
 const REPORTS_COUNT_FOR: Duration = Duration::from_secs(1);
-/// By so many standard deviations of chance a limit has to be exceeded. A path whose loss is just below it exceeds it by that
-/// much once in an hour at most.
-const CHANCE: f64 = 3.5;
-/// A path that lost less than half of the limit in the long run has changed if it exceeds that half by so many, and the limit.
-const CHANCE_OF_HALF: f64 = 3.5;
+/// By so many standard deviations of chance a limit has to be exceeded, or half of it by a path that lost less than that before:
+/// it has changed.
+const CHANCE: f64 = 3.7;
 /// The limit itself has to be exceeded by so many, or loss that grows might be told before it is there.
 const SURELY_ABOVE: f64 = 0.3;
 /// Two of twenty may be chance.
@@ -105,14 +103,16 @@ impl Count {
         }
     }
 
-    /// More of these are bad than `limit` allows, and than `usual` by so many standard deviations of a binomial distribution.
-    fn exceeds(self, limit: f64, usual: f64, deviations: f64) -> bool {
+    /// More of these are bad than `limit` allows, and than `usual` by [`CHANCE`] standard deviations of a binomial distribution.
+    fn exceeds(self, limit: f64, usual: f64) -> bool {
         let chance = |ratio: f64| {
             let ratio = ratio.clamp(0.0, 1.0);
             (ratio * (1.0 - ratio) / self.all.max(1) as f64).sqrt()
         };
         let least = limit + SURELY_ABOVE * chance(limit);
-        self.bad >= FEWEST_LOST && self.ratio() > least.max(usual + deviations * chance(usual))
+        // One less, since few losses scatter more to the upper side.
+        let surely = self.bad.saturating_sub(1) as f64 / self.all.max(1) as f64;
+        self.bad >= FEWEST_LOST && self.ratio() > least && surely > usual + CHANCE * chance(usual)
     }
 }
 
@@ -187,10 +187,11 @@ impl Loss {
             memory.all = memory.all.saturating_sub(missing);
         }
         let short = self.direction.latest(BUCKETS, now).with(probes);
+        // One question without an answer tells of no rate: a zerotier-one passes over those that come too close together.
+        let fewest = if self.is_reported(now) { 0 } else { 2 };
         [short, memory]
             .into_iter()
-            // One of a few tells of no rate: a zerotier-one passes over questions that come too close together.
-            .filter(|count| count.all >= ENOUGH_OUTCOMES && count.bad > 1)
+            .filter(|count| count.all >= ENOUGH_OUTCOMES && count.bad >= fewest)
             .map(Count::ratio)
             .fold(0.0, f64::max)
     }
@@ -202,23 +203,19 @@ impl Loss {
         // What is to be judged is no measure for it, however short the past.
         let past = memory.without(recent);
         let was_good = past.all >= MANY && past.ratio() < limit / 2.0;
-        let (usual, deviations) = if was_good {
-            (limit / 2.0, CHANCE_OF_HALF)
-        } else {
-            (limit, CHANCE)
-        };
+        let usual = if was_good { limit / 2.0 } else { limit };
         // The more packets the less is chance, but the longer ago some of them left.
         let told = (RECENT..BUCKETS)
             .map(|buckets| self.latest(buckets, now))
-            .find(|count| count.all >= PLENTY && count.exceeds(limit, usual, deviations));
+            .find(|count| count.all >= PLENTY && count.exceeds(limit, usual));
         if let Some(count) = told {
             return Some((count.ratio(), true));
         }
         let short = self.latest(BUCKETS, now);
-        if short.all >= ENOUGH_OUTCOMES && short.exceeds(limit, usual, deviations) {
+        if short.all >= ENOUGH_OUTCOMES && short.exceeds(limit, usual) {
             return Some((short.ratio(), false));
         }
-        (memory.all >= PLENTY && short.ratio() > limit && memory.exceeds(limit, limit, CHANCE))
+        (memory.all >= PLENTY && short.ratio() > limit && memory.exceeds(limit, limit))
             .then(|| (memory.ratio(), false))
     }
 }
@@ -264,12 +261,12 @@ mod tests {
     #[test]
     fn growing_loss_is_told_within_three_seconds() {
         for (before, per_second, usual, worst) in [
-            (20, 50, 2000, 4500),
-            (20, 100, 1500, 3300),
-            (20, 170, 1200, 2100),
+            (20, 50, 2500, 5000),
+            (20, 100, 1700, 3700),
+            (20, 170, 1400, 2500),
             (20, 500, 1000, 2100),
             (20, 1000, 1100, 1700),
-            (1, 170, 1100, 2800),
+            (1, 170, 1400, 2900),
             (1, 500, 1000, 2000),
         ] {
             let mut times: Vec<i64> = (0..101)
@@ -301,7 +298,14 @@ mod tests {
 
     #[test]
     fn less_than_the_limit_is_never_more_by_chance() {
-        for (per_second, probability) in [(50, 0.03), (100, 0.04), (1000, 0.045)] {
+        for (per_second, probability) in [
+            (20, 0.02),
+            (50, 0.02),
+            (100, 0.02),
+            (50, 0.03),
+            (100, 0.04),
+            (1000, 0.045),
+        ] {
             let mut excesses = 0;
             for seed in 0..5 {
                 let mut path = Path::new(seed);

@@ -93,7 +93,7 @@ impl Bond {
     }
 
     fn find_alternatives(&mut self, now: Instant) {
-        let others = |member: &Member| {
+        let of = |member: &Member| {
             let others = self.members.values();
             let is_other = |other: &&Box<Member>| !other.shares_wire(member);
             let works = others.filter(is_other).filter(|other| other.works());
@@ -102,7 +102,7 @@ impl Bond {
                 used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
             (works.clone().next().is_some(), are_full)
         };
-        let found: Vec<(bool, bool)> = self.members.values().map(|m| others(m)).collect();
+        let found: Vec<(bool, bool)> = self.members.values().map(|m| of(m)).collect();
         for (member, (has_alternative, others_are_full)) in self.members.values_mut().zip(found) {
             member.has_alternative = has_alternative;
             member.others_are_full = others_are_full;

@@ -388,7 +388,8 @@ impl Scenario {
             let probes: Vec<u64> = links.map(|link| self.net.probes(node, link)).collect();
             // One per 60 ms under load, and answers' retries.
             assert!(
-                probes.iter().all(|probes| *probes <= run * 20),
+                probes.iter().all(|probes| *probes <= run * 20)
+                    && probes.iter().sum::<u64>() <= run * 18 * probes.len() as u64,
                 "{}: {probes:?} probes over the links in {run} s",
                 self.title
             );

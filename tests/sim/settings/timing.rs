@@ -207,7 +207,7 @@ fn monitor_strategy_has_an_effect() {
     );
     let (idle, used) = probes("monitorStrategy", "dynamic");
     assert!(
-        (6..=20).contains(&idle) && (90..=180).contains(&used),
+        (6..=10).contains(&idle) && (90..=180).contains(&used),
         "{idle}, {used}"
     );
     assert_eq!(probes("monitorStrategy", "passive"), (0, 0));

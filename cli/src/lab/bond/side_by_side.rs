@@ -57,7 +57,10 @@ pub(super) fn add_trials(
                 thread.join()
             });
             let broke_off = |_| Err(io::Error::other("a measurement broke off"));
-            column.add(measured.unwrap_or_else(broke_off)?);
+            match measured.unwrap_or_else(broke_off) {
+                Ok(measured) => column.add(measured),
+                Err(error) => column.problem = Some(error.to_string()),
+            }
             if !story.quiet {
                 tell(story, column);
             }
