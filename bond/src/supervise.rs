@@ -95,14 +95,15 @@ impl Bond {
     fn find_alternatives(&mut self, now: Instant) {
         let of = |member: &Member| {
             let others = self.members.values();
-            let is_other = |other: &&Box<Member>| !other.shares_wire(member);
-            let works = others.filter(is_other).filter(|other| other.works());
-            let mut used = works.clone().filter(|other| other.is_used).peekable();
+            let works = others.filter(|other| other.works() && !other.shares_wire(member));
+            let mut works = works.peekable();
+            let has_alternative = works.peek().is_some();
+            let mut used = works.filter(|other| other.is_used).peekable();
             let are_full =
                 used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
-            (works.clone().next().is_some(), are_full)
+            (has_alternative, are_full)
         };
-        let found: Vec<(bool, bool)> = self.members.values().map(|m| of(m)).collect();
+        let found: Vec<(bool, bool)> = self.members.values().map(|member| of(member)).collect();
         for (member, (has_alternative, others_are_full)) in self.members.values_mut().zip(found) {
             member.has_alternative = has_alternative;
             member.others_are_full = others_are_full;
