@@ -19,6 +19,8 @@ const HARD_LOSS: f64 = 0.25;
 const SOFT_ERRORS: f64 = 0.05;
 /// What a queue that grows spills may be too much for a moment, until the path is known to be full.
 const FULL_DWELL: Duration = Duration::from_millis(500);
+/// And what senders lose that have only just begun, until more is known.
+const START_DWELL: Duration = Duration::from_millis(2500);
 /// A limit must be exceeded this long, unless it is plain at once.
 const LOSS_DWELL: Duration = Duration::from_secs(1);
 const DWELL: Duration = Duration::from_secs(2);
@@ -175,6 +177,18 @@ impl Member {
         ) && self.quality.capacity.get().is_none()
     }
 
+    /// How long loss that is plain must last before it counts.
+    fn plain_loss_dwell(&self, settings: &PolicySettings, now: Instant) -> Duration {
+        let is_start = self.may_be_a_start(settings);
+        if is_start && self.quality.losses.has_just_begun(now) {
+            START_DWELL
+        } else if is_start || self.quality.may_queue() {
+            FULL_DWELL
+        } else {
+            Duration::ZERO
+        }
+    }
+
     fn excess(&self, settings: &PolicySettings, factor: f64, now: Instant) -> Option<Excess> {
         let limits = &settings.limits;
         let millis = |value: Option<Duration>| value.map(|value| value.as_secs_f64() * 1e3);
@@ -192,10 +206,7 @@ impl Member {
             (told(self.quality.loss(now)), LOSS_DWELL)
         } else {
             match self.quality.losses.excess(loss_limit, now) {
-                Some((loss, true)) if self.quality.may_queue() || self.may_be_a_start(settings) => {
-                    (Some(loss), FULL_DWELL)
-                }
-                Some((loss, true)) => (Some(loss), Duration::ZERO),
+                Some((loss, true)) => (Some(loss), self.plain_loss_dwell(settings, now)),
                 Some((loss, false)) => (Some(loss), LOSS_DWELL),
                 None => (None, LOSS_DWELL),
             }

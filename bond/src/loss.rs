@@ -9,8 +9,10 @@ const BUCKET: u64 = 500;
 /// The same for the long run: a minute.
 const LONG_BUCKET: u64 = 6000;
 const BUCKETS: usize = 10;
-/// The latest of the short buckets: between two and two and a half seconds.
-const RECENT: usize = 5;
+/// The latest of the short buckets, between one and a half and two seconds: the shortest time that loss is told from. Where
+/// less was sent it is half a second more.
+const RECENT: usize = 4;
+const MANY_RECENT: u64 = 400;
 /// Fewer outcomes than this say nothing about loss.
 pub(crate) const ENOUGH_OUTCOMES: u64 = 20;
 /// So many tell of it without waiting for more.
@@ -19,11 +21,15 @@ const PLENTY: u64 = 40;
 const MANY: u64 = 200;
 /// Packets that came back as answers count no more while reports on our direction are this recent.
 const REPORTS_COUNT_FOR: Duration = Duration::from_secs(1);
-/// By so many standard deviations of chance a limit has to be exceeded, or half of it by a path that lost less than that before:
-/// it has changed.
-const CHANCE: f64 = 3.7;
+/// By so many standard deviations of chance more has to be lost than is usual.
+const CHANCE: f64 = 4.7;
 /// The limit itself has to be exceeded by so many, or loss that grows might be told before it is there.
-const SURELY_ABOVE: f64 = 0.3;
+const SURELY_ABOVE: f64 = 0.15;
+/// Usual for a path that was good is what it lost before and so many standard deviations more, but no less and no more than
+/// these parts of the limit: it has changed.
+const PAST_CHANCE: f64 = 2.2;
+const LEAST_USUAL: f64 = 0.32;
+const MOST_USUAL: f64 = 0.43;
 /// Two of twenty may be chance.
 const FEWEST_LOST: u64 = 3;
 
@@ -103,16 +109,20 @@ impl Count {
         }
     }
 
+    /// Standard deviation of the ratio by chance, if each is bad with this probability.
+    fn chance(self, ratio: f64) -> f64 {
+        let ratio = ratio.clamp(0.0, 1.0);
+        (ratio * (1.0 - ratio) / self.all.max(1) as f64).sqrt()
+    }
+
     /// More of these are bad than `limit` allows, and than `usual` by [`CHANCE`] standard deviations of a binomial distribution.
     fn exceeds(self, limit: f64, usual: f64) -> bool {
-        let chance = |ratio: f64| {
-            let ratio = ratio.clamp(0.0, 1.0);
-            (ratio * (1.0 - ratio) / self.all.max(1) as f64).sqrt()
-        };
-        let least = limit + SURELY_ABOVE * chance(limit);
+        let least = limit + SURELY_ABOVE * self.chance(limit);
         // One less, since few losses scatter more to the upper side.
         let surely = self.bad.saturating_sub(1) as f64 / self.all.max(1) as f64;
-        self.bad >= FEWEST_LOST && self.ratio() > least && surely > usual + CHANCE * chance(usual)
+        self.bad >= FEWEST_LOST
+            && self.ratio() > least
+            && surely > usual + CHANCE * self.chance(usual)
     }
 }
 
@@ -196,19 +206,38 @@ impl Loss {
             .fold(0.0, f64::max)
     }
 
+    /// Far more was sent of late than before: there is no past yet to tell a beginning from what will last.
+    pub(crate) fn has_just_begun(&self, now: Instant) -> bool {
+        let recent = self.latest(RECENT, now).all;
+        let before = self.latest(BUCKETS, now).all - recent;
+        before < recent / 4
+    }
+
     /// The loss, if it exceeds `limit` and chance is no explanation, and whether that is sure enough to act at once.
     pub(crate) fn excess(&self, limit: f64, now: Instant) -> Option<(f64, bool)> {
         let memory = self.memory.latest(BUCKETS, now);
         let recent = self.latest(RECENT, now);
         // What is to be judged is no measure for it, however short the past.
         let past = memory.without(recent);
-        let was_good = past.all >= MANY && past.ratio() < limit / 2.0;
-        let usual = if was_good { limit / 2.0 } else { limit };
+        let usual = if past.all >= MANY && past.ratio() < limit / 2.0 {
+            let least = LEAST_USUAL * limit;
+            let past_chance = past.chance(past.ratio().max(least));
+            (past.ratio() + PAST_CHANCE * past_chance).clamp(least, MOST_USUAL * limit)
+        } else {
+            limit
+        };
         // The more packets the less is chance, but the longer ago some of them left.
         let told = (RECENT..BUCKETS)
-            .map(|buckets| self.latest(buckets, now))
-            .find(|count| count.all >= PLENTY && count.exceeds(limit, usual));
-        if let Some(count) = told {
+            .map(|buckets| (buckets, self.latest(buckets, now)))
+            .find(|(buckets, count)| {
+                let enough = if *buckets == RECENT {
+                    MANY_RECENT
+                } else {
+                    PLENTY
+                };
+                count.all >= enough && count.exceeds(limit, usual)
+            });
+        if let Some((_, count)) = told {
             return Some((count.ratio(), true));
         }
         let short = self.latest(BUCKETS, now);
@@ -261,13 +290,13 @@ mod tests {
     #[test]
     fn growing_loss_is_told_within_three_seconds() {
         for (before, per_second, usual, worst) in [
-            (20, 50, 2500, 5000),
-            (20, 100, 1700, 3700),
-            (20, 170, 1400, 2500),
-            (20, 500, 1000, 2100),
-            (20, 1000, 1100, 1700),
-            (1, 170, 1400, 2900),
-            (1, 500, 1000, 2000),
+            (20, 50, 2000, 4500),
+            (20, 100, 1400, 3300),
+            (20, 170, 1000, 2100),
+            (20, 500, 800, 2100),
+            (20, 1000, 1000, 1500),
+            (1, 170, 1400, 2800),
+            (1, 500, 900, 1700),
         ] {
             let mut times: Vec<i64> = (0..101)
                 .map(|seed| {

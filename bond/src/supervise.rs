@@ -71,7 +71,7 @@ impl Bond {
         events: &mut Vec<EventKind>,
         now: Instant,
     ) {
-        self.find_alternatives(now);
+        self.look_beside(now);
         let mut news: Vec<(PathId, News)> = Vec::new();
         for (id, member) in &mut self.members {
             news.push((*id, member.advance(around, &self.settings, events, now)));
@@ -92,8 +92,9 @@ impl Bond {
         }
     }
 
-    fn find_alternatives(&mut self, now: Instant) {
-        let of = |member: &Member| {
+    /// Tells every path what there is besides it: whether other links work, and whether all of those in use are full.
+    fn look_beside(&mut self, now: Instant) {
+        let beside = |member: &Member| {
             let others = self.members.values();
             let works = others.filter(|other| other.works() && !other.shares_wire(member));
             let mut works = works.peekable();
@@ -103,7 +104,7 @@ impl Bond {
                 used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
             (has_alternative, are_full)
         };
-        let found: Vec<(bool, bool)> = self.members.values().map(|member| of(member)).collect();
+        let found: Vec<(bool, bool)> = self.members.values().map(|m| beside(m)).collect();
         for (member, (has_alternative, others_are_full)) in self.members.values_mut().zip(found) {
             member.has_alternative = has_alternative;
             member.others_are_full = others_are_full;

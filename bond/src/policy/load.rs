@@ -27,6 +27,10 @@ const SOME_BYTES: f64 = 4000.0;
 const REST: u8 = GROWN + 5;
 /// Counts of silence and age end here.
 const MOST: u8 = 31;
+/// A flow that was silent for so many ticks, in which it would have sent this many bytes, has ended or paused. Bytes are told
+/// four times a second at least.
+const PAUSED: u8 = 8;
+const MISSED_BYTES: f64 = 30_000.0;
 /// Rates forget with this time constant, in seconds: by half in so many µs.
 const TIME_CONSTANT: f32 = 1.0;
 const HALF_LIFE_MICROS: u64 = 693_147;
@@ -97,15 +101,19 @@ pub(super) struct Active {
     pub(super) seen: bool,
     /// Its rate says what it wants.
     pub(super) known: bool,
+    /// It sent steadily, and then nothing more.
+    paused: bool,
     /// Bytes sent so far, for a young flow.
     sent: f64,
 }
 
 impl Active {
     /// How much of a flow it is: 1 unless it sends little beside others that send `usual` bytes per second. A flow that has
-    /// just begun is none yet: it may hardly ever send.
+    /// just begun is none yet: it may hardly ever send. One that has paused is none either.
     pub(super) fn weight(&self, usual: f64) -> f64 {
-        if self.known {
+        if self.paused {
+            0.0
+        } else if self.known {
             (2.0 * self.rate / usual.max(1.0)).min(1.0)
         } else if self.sent >= SOME_BYTES {
             1.0
@@ -245,7 +253,10 @@ impl Load {
     /// One slot.
     pub(super) fn look(&self, slot: usize) -> Active {
         let State {
-            rate, age, moved, ..
+            rate,
+            silence,
+            age,
+            moved,
         } = self.state(slot);
         let sent = f64::from(unpack(rate, FRACTION) / self.weight());
         let is_new = !moved;
@@ -263,6 +274,7 @@ impl Load {
             young: is_new && age < YOUTH,
             seen: !is_new || age >= SEEN || sent >= SOME_BYTES,
             known: age >= KNOWN,
+            paused: silence >= PAUSED && sent * self.silence(slot).as_secs_f64() > MISSED_BYTES,
             sent,
         }
     }
@@ -347,11 +359,19 @@ mod tests {
         assert!(!grown.young && grown.known && load.is_rested(7));
         assert!((grown.rate / 100_000.0 - 1.0).abs() < 0.1, "{}", grown.rate);
         load.note_move(7);
+        load.advance(at(3300));
+        assert!(!load.look(7).paused);
+        load.advance(at(3600));
+        let paused = load.look(7);
+        assert!(paused.paused && paused.weight(1.0) < 1e-9);
         load.advance(at(12_000));
         assert!(!load.is_rested(7) && load.active().is_empty());
         load.advance(at(13_100));
         assert!(load.is_rested(7) && load.has_ended(7));
         load.add([(7, 10)], at(13_100));
         assert!(load.look(7).young && !load.look(7).seen);
+        // Who sends little at a time has not paused.
+        load.advance(at(13_900));
+        assert!(!load.look(7).paused);
     }
 }

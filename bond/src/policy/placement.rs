@@ -219,7 +219,7 @@ impl SlotTable {
         }
         // What full paths carry is no sign of what their flows want.
         let evened = match follows && self.calm_from <= now {
-            true => self.even_out(&tally),
+            true => self.even_out(&tally, now),
             false => Vec::new(),
         };
         let is_empty: Vec<bool> = tally.counts.iter().map(|count| *count < FLOW).collect();
@@ -248,19 +248,25 @@ impl SlotTable {
         Some((moves.len(), reason))
     }
 
-    fn is_movable(&self, flow: &Active) -> bool {
-        flow.known
-            && self
-                .load
-                .as_ref()
-                .is_some_and(|load| load.is_rested(flow.slot))
+    /// Whether a flow may leave a path that gives it `present` for one that has `left` for it: if it was not moved lately, or if
+    /// that was a mistake.
+    fn may_be_moved(&self, flow: &Active, (present, left): (f64, f64), now: Instant) -> bool {
+        let gain_of_mistaken = match now < self.unsettled_until {
+            true => GAIN_OF_UNSETTLED,
+            false => GAIN_OF_MISTAKEN,
+        };
+        let Some(load) = self.load.as_ref().filter(|_| flow.known) else {
+            return false;
+        };
+        load.is_rested(flow.slot)
+            || load.has_settled(flow.slot) && left > gain_of_mistaken * present
     }
 
     /// The fewest flows that halve the difference between bytes and shares, and where they should go.
-    fn even_out(&self, tally: &Tally) -> Vec<(usize, usize)> {
+    fn even_out(&self, tally: &Tally, now: Instant) -> Vec<(usize, usize)> {
         let total: f64 = tally.rates.iter().sum();
-        let mut errors: Vec<f64> = self
-            .wanted_by_place()
+        let shares = self.wanted_by_place();
+        let mut errors: Vec<f64> = shares
             .iter()
             .zip(&tally.rates)
             .map(|(share, rate)| rate - share * total)
@@ -271,37 +277,37 @@ impl SlotTable {
         if first <= LOAD_TOLERANCE * total {
             return moves;
         }
-        let mut movable: Vec<(Active, usize)> = tally
-            .flows
-            .iter()
-            .filter(|(flow, ..)| self.is_movable(flow))
-            .map(|(flow, place, _)| (*flow, *place))
-            .collect();
+        let mut counts = tally.counts.clone();
+        let mut flows = tally.flows.clone();
         while moves.len() < PER_STEP && worst(&errors) > first / 2.0 {
-            let by_error = |a: &usize, b: &usize| errors[*a].total_cmp(&errors[*b]);
-            let (Some(from), Some(to)) = (
-                (0..errors.len()).max_by(by_error),
-                (0..errors.len()).min_by(by_error),
-            ) else {
+            let least = (0..errors.len()).min_by(|a, b| errors[*a].total_cmp(&errors[*b]));
+            let Some(to) = least else {
                 break;
             };
-            let (excess, lack) = (errors[from], -errors[to]);
-            let gain =
-                |rate: f64| excess.abs() + lack.abs() - (excess - rate).abs() - (lack - rate).abs();
-            let best = (0..movable.len())
-                .filter(|index| movable[*index].1 == from)
-                .max_by(|a, b| gain(movable[*a].0.rate).total_cmp(&gain(movable[*b].0.rate)));
+            let gain = |index: usize| {
+                let (Active { rate, .. }, from, _) = flows[index];
+                let (excess, lack) = (errors[from], -errors[to]);
+                excess.abs() + lack.abs() - (excess - rate).abs() - (lack - rate).abs()
+            };
+            let may_move = |index: &usize| {
+                let (flow, from, _) = &flows[*index];
+                let present = shares[*from] / counts[*from].max(1.0);
+                let left = shares[to] / (counts[to] + 1.0);
+                // A move that gains little would soon be taken back, or is not worth it.
+                gain(*index) >= flow.rate.max(first / PER_STEP as f64)
+                    && self.may_be_moved(flow, (present, left), now)
+            };
+            let best = (0..flows.len())
+                .filter(may_move)
+                .max_by(|a, b| gain(*a).total_cmp(&gain(*b)));
             let Some(best) = best else {
                 break;
             };
-            let (flow, _) = movable[best];
-            // A move that gains little would soon be taken back.
-            if gain(flow.rate) < flow.rate {
-                break;
-            }
-            movable.swap_remove(best);
+            let (flow, from, weight) = flows.swap_remove(best);
             errors[from] -= flow.rate;
             errors[to] += flow.rate;
+            counts[from] -= weight;
+            counts[to] += weight;
             moves.push((flow.slot, to));
         }
         moves
@@ -381,21 +387,12 @@ impl SlotTable {
                 let fits = lanes[to].capacity.unwrap_or(0.0);
                 best.is_some() || fits > GAIN * 8.0 * rate
             };
-            let gain_of_mistaken = match now < self.unsettled_until {
-                true => GAIN_OF_UNSETTLED,
-                false => GAIN_OF_MISTAKEN,
-            };
-            let was_mistaken = left(&to) > gain_of_mistaken * present;
             let candidates = (0..tally.flows.len()).filter(|index| {
                 let (flow, place, weight) = &tally.flows[*index];
-                let settled = self
-                    .load
-                    .as_ref()
-                    .is_some_and(|load| load.has_settled(flow.slot));
                 *place == from
                     && *weight >= FLOW
                     && gains(flow.rate)
-                    && (self.is_movable(flow) || was_mistaken && flow.known && settled)
+                    && self.may_be_moved(flow, (present, left(&to)), now)
             });
             let rank = |index: &usize| {
                 let (flow, ..) = &tally.flows[*index];
@@ -440,7 +437,7 @@ impl SlotTable {
             .flows
             .iter()
             .filter(|(flow, place, weight)| {
-                *place == from && *weight >= FLOW && self.is_movable(flow)
+                *place == from && *weight >= FLOW && self.may_be_moved(flow, (1.0, 1.0), now)
             })
             .max_by(|a, b| a.0.rate.total_cmp(&b.0.rate));
         let (Some(to), Some((flow, ..))) = (to, flow) else {

@@ -197,19 +197,13 @@ impl Transport {
     /// Where HELLO goes to a peer with which we have a bond: over `path`, and over the links on which the bond keeps no path at
     /// all, so that a link that was lost is found again, unless bandwidth is low.
     fn links_to_greet(&self, path: PathKey, kept: &BTreeSet<PathKey>) -> Vec<Option<LinkId>> {
-        let mut links: Vec<Option<LinkId>> = self
-            .links
-            .iter()
-            .filter(|link| link.local.is_ipv4() == path.remote.is_ipv4())
-            .map(|link| link.id)
+        self.links_toward(path.remote)
             .filter(|link| {
                 let is_kept = || kept.iter().any(|kept| kept.link == *link);
                 *link == path.link || !self.low_bandwidth() && !is_kept()
             })
             .map(Some)
-            .collect();
-        links.retain(|link| link.is_some_and(|link| !self.is_dead(link)));
-        links
+            .collect()
     }
 
     /// Forgets what is over.

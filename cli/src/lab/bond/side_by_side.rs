@@ -46,7 +46,7 @@ pub(super) fn add_trials(
     let waiting: VecDeque<(usize, &mut Column)> = columns.iter_mut().enumerate().collect();
     let waiting = Mutex::new(waiting);
     let next = || waiting.lock().ok()?.pop_front();
-    let work = || -> io::Result<()> {
+    let work = || {
         while let Some((number, column)) = next() {
             let known = software.iter().find(|known| known.name == column.software);
             let Some(software) = known.filter(|_| column.problem.is_none()) else {
@@ -65,15 +65,13 @@ pub(super) fn add_trials(
                 tell(story, column);
             }
         }
-        Ok(())
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..arguments.parallel).map(|_| scope.spawn(work)).collect();
+        // What a trial breaks off with is told in its column.
         let broke_off = |_| Err(io::Error::other("a measurement broke off"));
-        let mut ended = threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(broke_off));
-        ended.try_for_each(|result| result)
+        let mut ended = threads.into_iter().map(|thread| thread.join());
+        ended.try_for_each(|ended| ended.or_else(broke_off))
     })
 }
 

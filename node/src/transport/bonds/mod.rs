@@ -141,13 +141,19 @@ impl Transport {
             _ if self.bonds.down.is_empty() => vec![link],
             Some(link) if self.is_dead(link) => Vec::new(),
             Some(_) => vec![link],
-            None => self
-                .links
-                .iter()
-                .filter(|link| link.local.is_ipv4() == to.is_ipv4() && !self.is_dead(link.id))
-                .map(|link| Some(link.id))
-                .collect(),
+            None => self.links_toward(to).map(Some).collect(),
         }
+    }
+
+    /// The links with an address of the same family as `to`, without those that are dead.
+    pub(in crate::transport) fn links_toward(
+        &self,
+        to: SocketAddr,
+    ) -> impl Iterator<Item = LinkId> {
+        self.links
+            .iter()
+            .filter(move |link| link.local.is_ipv4() == to.is_ipv4() && !self.is_dead(link.id))
+            .map(|link| link.id)
     }
 
     /// The kernel refused a datagram for this path.
