@@ -43,6 +43,9 @@ const PRESSED: Duration = Duration::from_millis(1500);
 const PATIENT: f64 = 0.02;
 /// While another path is full, one that is not may carry this much more than it does.
 const GROWTH: f64 = 1.25;
+/// A path that failed while it was full may be narrower when it is back. It is taken for so much of what it was until it shows
+/// what fits: too little is found out as soon as more arrives, too much only after flows were put on it and a queue has built.
+const DOUBTED: f64 = 0.25;
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
@@ -291,6 +294,16 @@ impl Capacity {
         }
     }
 
+    /// The path has failed.
+    pub(crate) fn doubt(&mut self, now: Instant) {
+        if self.get().is_some() && self.is_used_up(now) {
+            self.bits *= DOUBTED;
+            self.confirmed = now;
+        }
+        self.windows = Default::default();
+        self.full_since = None;
+    }
+
     /// Lets go of what is too old; call now and then.
     pub(crate) fn expire(&mut self, now: Instant) {
         let is_silent = [self.sent_since, self.last_report]
@@ -484,6 +497,21 @@ mod tests {
             let expected = ours.then_some((8_000_000, false));
             assert_eq!(capacity.get(), expected);
         }
+    }
+
+    #[test]
+    fn a_full_path_that_failed_has_to_show_again_what_fits() {
+        let rate = 20_000_000;
+        let mut capacity = Capacity::default();
+        let mut now = report(&mut capacity, Instant::from_millis(0), 10, rate, 40_000.0);
+        let bits = |capacity: &Capacity| capacity.get().map_or(0, |(bits, _)| bits);
+        capacity.doubt(now);
+        assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
+        now = report(&mut capacity, now, 3, rate, 0.0);
+        assert!(bits(&capacity).abs_diff(rate) < 100_000);
+        now = report(&mut capacity, now, 60, rate / 10, 0.0);
+        capacity.doubt(now);
+        assert!(bits(&capacity).abs_diff(rate) < 100_000);
     }
 
     #[test]

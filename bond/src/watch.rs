@@ -144,6 +144,9 @@ impl Member {
             .map(|since| now.duration_since(since));
         let failed = self.life.fail(cause, now);
         if failed {
+            if cause != Cause::Link {
+                self.quality.capacity.doubt(now);
+            }
             self.prober.reset();
             self.suspicion.clear();
             self.suspected = None;

@@ -334,6 +334,34 @@ fn a_link_that_becomes_wider_again_is_used_within_ten_seconds() {
     }
 }
 
+/// As where a shaper has to make up first for what it let through before: for a while nothing passes, then a tenth.
+#[test]
+fn a_link_that_failed_while_full_is_not_filled_again_before_it_shows_what_fits() {
+    for seed in 1..=6 {
+        let mut settings = aware();
+        settings.rebalance = RebalanceStrategy::Opportunistic;
+        let mut network = Network::with_ports(settings, false, &vec![Link::new(12.0); 3], 4, seed);
+        network.start_bbr(12);
+        network.seconds(14.0);
+        network.link(3).rate = 1.0;
+        network.seconds(0.5);
+        network.link(3).rate = 1.2e6;
+        network.seconds(0.5);
+        let mut most = 0.0_f64;
+        for _ in 0..100 {
+            network.seconds(0.02);
+            most = most.max(network.target(3));
+        }
+        let failed = network.count(|event| matches!(event, EventKind::PathIneligible { .. }));
+        network.link(3).rate = 12e6;
+        network.seconds(8.0);
+        let after = network.target(3);
+        println!("seed {seed}: {failed} failures, {most:.3}, {after:.3}");
+        let text = network.text();
+        assert!(failed > 0 && most < 0.19 && after > 0.25, "{text}");
+    }
+}
+
 /// Twelve connections begin together on links of which one is ten times as wide: soon each has its part of a link, whatever it
 /// then makes of it, and what the narrow link loses meanwhile is nobody's fault.
 #[test]
