@@ -195,7 +195,7 @@ impl Bond {
         self.handle_woken(now);
         self.sent_packets.add(packets, now);
         self.with(path, now, |member| {
-            member.handle_sent(bytes, now);
+            member.handle_sent(packets, bytes, now);
             false
         });
     }
@@ -241,6 +241,9 @@ impl Bond {
                 member.quality.add_round_trip(*round_trip, now);
             }
             let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
+            if let Some((packets, time)) = samples.arrived {
+                member.handle_arrivals(packets, time, now);
+            }
             // What arrived, without what did not, would make any path look good.
             if samples.tells_loss {
                 member.quality.add_outcomes(delivered, lost, now);

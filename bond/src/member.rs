@@ -157,12 +157,18 @@ impl Member {
         self.info.to_string()
     }
 
-    pub(crate) fn handle_sent(&mut self, bytes: u64, now: Instant) {
+    pub(crate) fn handle_sent(&mut self, packets: u64, bytes: u64, now: Instant) {
         self.bytes.0 += bytes;
         self.sent_rate.add(bytes, now);
         self.last_sent = self.last_sent.max(Some(now));
         let ours = self.queues_are_ours(now);
-        self.quality.add_sent(bytes, ours, now);
+        self.quality.add_sent(packets, bytes, ours, now);
+    }
+
+    /// A zerotier-one says when some of our packets arrived: so many did within that time.
+    pub(crate) fn handle_arrivals(&mut self, packets: u64, time: Duration, now: Instant) {
+        let ours = self.queues_are_ours(now);
+        self.quality.add_arrivals(packets, time, ours, now);
     }
 
     pub(crate) fn handle_received(&mut self, packets: u64, bytes: u64, now: Instant) {

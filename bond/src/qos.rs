@@ -21,6 +21,13 @@ const PROBE_RECORDS: Duration = Duration::from_secs(180);
 /// Loss is only told from reports in intervals with fewer sent records: 1.14.1 leaves out what does not fit one report.
 const LOSS_LIMIT: usize = 100;
 
+/// Sampled packets stand for so many.
+const PER_SAMPLE: u64 = 2;
+/// Fewer records say too little of a rate: by chance it would be off by a fifth.
+const ENOUGH_RECORDS: usize = 30;
+/// A report may take so much longer than the one before it.
+const DELAY_VARIATION: Duration = Duration::from_millis(20);
+
 /// Whether both sides measure the packet of that wire ID: the odd ones. The caller leaves out ACK and QOS_MEASUREMENT.
 pub const fn is_sampled(packet: PacketId) -> bool {
     packet.0 & 1 == 1
@@ -39,6 +46,8 @@ pub struct QosSamples {
     pub lost: u32,
     /// Both numbers together tell of loss. If not, the peer may have left out what did not fit, and `lost` is 0.
     pub tells_loss: bool,
+    /// Packets that arrived, sampled or not, and within which time; `None` if the report leaves out some, or holds few.
+    pub arrived: Option<(u64, Duration)>,
 }
 
 /// Both records of one path.
@@ -52,6 +61,8 @@ pub struct QosLedger {
     last_report: Option<Instant>,
     /// More packets were sent than there is room for: which ones are missing in the next report cannot be told.
     overflowed: bool,
+    /// When the peer's latest report arrived.
+    last_heard: Option<Instant>,
     /// When the first packet of all that were ever reported was sent: the peer records none before it has the path in a bond.
     recorded_since: Option<Instant>,
     /// Reports in a row that had room for far more than what they held.
@@ -69,6 +80,7 @@ impl QosLedger {
             probe_records: None,
             last_report: None,
             overflowed: false,
+            last_heard: None,
             recorded_since: None,
             sparse: 0,
         }
@@ -138,7 +150,10 @@ impl QosLedger {
 
     /// A report of the peer arrived on this path.
     pub fn handle_report(&mut self, records: &[QosRecord], now: Instant) -> QosSamples {
-        let mut samples = QosSamples::default();
+        let mut samples = QosSamples {
+            arrived: self.arrived(records, now),
+            ..QosSamples::default()
+        };
         let mut reported = vec![false; self.sent.len()];
         let mut first_sent = None;
         for record in records.iter().take(MAX_QOS_RECORDS) {
@@ -199,6 +214,19 @@ impl QosLedger {
             self.overflowed = false;
         }
         samples
+    }
+
+    /// What a report says of the rate at which packets arrive. 1.14.1 sends one as soon as it has looked after its bond and has
+    /// 140 records, which leaves few for the next report; if there are more than reports have room for, some wait for several.
+    fn arrived(&mut self, records: &[QosRecord], now: Instant) -> Option<(u64, Duration)> {
+        let interval = now.duration_since(self.last_heard.replace(now)?);
+        let oldest = records.iter().map(|record| record.holding_time_ms).max()?;
+        let oldest = Duration::from_millis(oldest.into());
+        let is_whole = oldest <= 2 * interval + DELAY_VARIATION;
+        // What came before may have been lost with another report.
+        let time = interval.min(oldest);
+        let is_enough = records.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
+        (is_whole && is_enough).then_some((PER_SAMPLE * records.len() as u64, time))
     }
 
     /// Of `older` packets that the report should hold, how many are missing although there was room for them, where so many
@@ -362,6 +390,36 @@ mod tests {
         let samples = ledger.handle_report(&report, at(20));
         assert!(samples.round_trips.is_empty());
         assert_eq!(samples.delivered, 1);
+    }
+
+    #[test]
+    fn reports_that_leave_out_nothing_tell_a_rate() {
+        let arrived = |interval: u64, holding: std::ops::Range<u64>| {
+            let mut ledger = QosLedger::new(SECOND);
+            ledger.handle_report(&[], at(0));
+            let records: Vec<_> = (0..100)
+                .map(|index| QosRecord {
+                    packet: PacketId(2 * index + 1),
+                    holding_time_ms: (holding.start + (holding.end - holding.start) * index / 100)
+                        as u16,
+                })
+                .collect();
+            ledger.handle_report(&records, at(interval)).arrived
+        };
+        let millis = Duration::from_millis;
+        assert_eq!(arrived(600, 0..600), Some((200, millis(594))));
+        // A few were left by the report before; a report was lost; packets have waited for long.
+        assert_eq!(arrived(600, 0..700), Some((200, millis(600))));
+        assert_eq!(arrived(1200, 0..600), Some((200, millis(594))));
+        assert_eq!(arrived(250, 0..700), None);
+        // The first report of all, and one with few records.
+        let mut ledger = QosLedger::new(SECOND);
+        let few = [QosRecord {
+            packet: PacketId(1),
+            holding_time_ms: 200,
+        }];
+        assert_eq!(ledger.handle_report(&few, at(0)).arrived, None);
+        assert_eq!(ledger.handle_report(&few, at(300)).arrived, None);
     }
 
     #[test]

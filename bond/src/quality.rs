@@ -213,6 +213,8 @@ pub struct Quality {
     /// Of packets that came in; only while some of them are forged.
     received: Option<Box<Outcomes>>,
     pub(crate) capacity: Capacity,
+    /// Mean size of the packets that left lately.
+    packet_bytes: u16,
     availability: Availability,
 }
 
@@ -290,8 +292,23 @@ impl Quality {
         self.losses.add((packets, lost), full, true, now);
     }
 
-    /// So many bytes left.
-    pub fn add_sent(&mut self, bytes: u64, ours: bool, now: Instant) {
+    /// So many packets arrived within that time, as large as those that left lately, and others may have. `ours`: a queue would
+    /// be of our making.
+    pub fn add_arrivals(&mut self, packets: u64, time: Duration, ours: bool, now: Instant) {
+        let bytes = packets.saturating_mul(self.packet_bytes.into());
+        let queue = (self.least_round_trip(), ours);
+        self.capacity
+            .add_delivery(bytes, (packets, 0), time, queue, now);
+    }
+
+    /// So much left.
+    pub fn add_sent(&mut self, packets: u64, bytes: u64, ours: bool, now: Instant) {
+        if packets > 0 {
+            let mean = bytes as f64 / packets as f64;
+            let known = f64::from(self.packet_bytes);
+            let part = if self.packet_bytes == 0 { 1.0 } else { 0.125 };
+            self.packet_bytes = (known + (mean - known) * part).round() as u16;
+        }
         let (loss, outcomes) = self.loss(now);
         let loss = if outcomes >= ENOUGH_OUTCOMES {
             loss

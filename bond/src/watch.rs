@@ -417,7 +417,7 @@ mod tests {
         member.quality.add_round_trip(NEAR, now);
         for _ in 0..10 {
             now = now + TENTH;
-            member.handle_sent(100_000, now);
+            member.handle_sent(100, 100_000, now);
             member
                 .quality
                 .add_round_trip(if is_full { QUEUED } else { NEAR }, now);
