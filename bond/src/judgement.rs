@@ -82,7 +82,7 @@ impl Member {
 
     fn note_hard_loss(&mut self, settings: &PolicySettings, now: Instant) {
         let (loss, outcomes) = self.quality.loss(now);
-        if self.is_just_full(settings, now) {
+        if self.is_no_worse(settings, now) {
             self.judgement.loses_since = None;
         } else if outcomes >= ENOUGH_OUTCOMES && loss > HARD_LOSS {
             self.judgement.loses_since.get_or_insert(now);
@@ -158,15 +158,16 @@ impl Member {
         self.judgement.forget_excess();
     }
 
-    /// What is lost is what does not fit: some senders, BBR's above all, lose a quarter and more for as long as they share a
-    /// short queue. Where shares follow capacity, or the other paths are full as well, leaving such a path would only fill those.
-    fn is_just_full(&self, settings: &PolicySettings, now: Instant) -> bool {
-        let is_no_way_out = match settings.base {
+    /// Leaving the path for what it loses would not help. What is lost may be what does not fit: some senders, BBR's above all,
+    /// lose a quarter and more for as long as they share a short queue. Where shares follow capacity, or the other paths are full
+    /// or lose as well, leaving such a path would only fill those.
+    fn is_no_worse(&self, settings: &PolicySettings, now: Instant) -> bool {
+        let is_full = match settings.base {
             BasePolicy::BalanceAware => true,
             BasePolicy::BalanceXor => self.others_are_full,
             _ => false,
-        };
-        is_no_way_out && settings.limits.loss.is_none() && self.quality.capacity.is_used_up(now)
+        } && self.quality.capacity.is_used_up(now);
+        settings.limits.loss.is_none() && (is_full || self.others_lose_too)
     }
 
     /// Senders that begin together may lose most of what they send before a question shows the queue that they make.
@@ -200,7 +201,7 @@ impl Member {
             SOFT_LOSS
         };
         let loss_limit = limits.loss.unwrap_or(soft_loss);
-        let (loss, loss_dwell) = if self.is_just_full(settings, now) {
+        let (loss, loss_dwell) = if self.is_no_worse(settings, now) {
             (None, LOSS_DWELL)
         } else if self.judgement.avoided.is_some() {
             (told(self.quality.loss(now)), LOSS_DWELL)

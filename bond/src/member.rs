@@ -46,6 +46,8 @@ pub(crate) struct Member {
     pub(crate) has_alternative: bool,
     /// Such paths are in use, and all of them full.
     pub(crate) others_are_full: bool,
+    /// They lose about as much.
+    pub(crate) others_lose_too: bool,
     pub(crate) quality: Quality,
     pub(crate) sent_rate: Rate,
     pub(crate) received_rate: Rate,
@@ -94,6 +96,7 @@ impl Member {
             suspected: None,
             has_alternative: false,
             others_are_full: false,
+            others_lose_too: false,
             quality,
             sent_rate: Rate::default(),
             received_rate: Rate::default(),

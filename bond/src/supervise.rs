@@ -22,6 +22,8 @@ const LATE: Duration = Duration::from_millis(20);
 /// So long nothing is held against any path then, and so often at most that is granted.
 const EXCUSE: Duration = Duration::from_millis(25);
 const EXCUSE_AGAIN: Duration = Duration::from_millis(300);
+/// A path that loses this part of what another one loses is no better.
+const LOSES_AS_WELL: f64 = 0.4;
 /// Paths that are asked when another one is suspected.
 const WITNESSES: usize = 2;
 
@@ -92,22 +94,29 @@ impl Bond {
         }
     }
 
-    /// Tells every path what there is besides it: whether other links work, and whether all of those in use are full.
+    /// Tells every path what there is besides it: whether other links work, and whether leaving it for those in use would help.
     fn look_beside(&mut self, now: Instant) {
         let beside = |member: &Member| {
             let others = self.members.values();
             let works = others.filter(|other| other.works() && !other.shares_wire(member));
             let mut works = works.peekable();
             let has_alternative = works.peek().is_some();
-            let mut used = works.filter(|other| other.is_used).peekable();
-            let are_full =
-                used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
-            (has_alternative, are_full)
+            let used: Vec<&Member> = works.filter(|other| other.is_used).map(|m| &**m).collect();
+            let all = |test: &dyn Fn(&Member) -> bool| {
+                !used.is_empty() && used.iter().all(|other| test(other))
+            };
+            let (loss, _) = member.quality.loss(now);
+            (
+                has_alternative,
+                all(&|other| other.quality.capacity.is_used_up(now)),
+                all(&|other| other.quality.loss(now).0 > LOSES_AS_WELL * loss),
+            )
         };
-        let found: Vec<(bool, bool)> = self.members.values().map(|m| beside(m)).collect();
-        for (member, (has_alternative, others_are_full)) in self.members.values_mut().zip(found) {
+        let found: Vec<(bool, bool, bool)> = self.members.values().map(|m| beside(m)).collect();
+        for (member, (has_alternative, are_full, lose)) in self.members.values_mut().zip(found) {
             member.has_alternative = has_alternative;
-            member.others_are_full = others_are_full;
+            member.others_are_full = are_full;
+            member.others_lose_too = lose;
         }
     }
 

@@ -127,6 +127,25 @@ fn full_links_are_not_left_for_other_full_links() {
     }
 }
 
+/// A short queue is never felt, and spills more than a lossy link would: but all of them do.
+#[test]
+fn links_that_lose_alike_are_not_left_for_each_other() {
+    for links in [2, 4] {
+        for seed in 1..=4 {
+            let mut link = Link::new(20.0);
+            link.delay = Duration::from_micros(500);
+            link.buffer = Duration::from_millis(8);
+            let mut network = Network::with_ports(aware(), false, &vec![link; links], 4, seed);
+            network.start_iperf(4 * links);
+            network.seconds(3.0);
+            let part = network.part_of_sum(12.0);
+            println!("{links} links, seed {seed}: {part:.3}");
+            assert!(part >= 0.95, "{part}\n{}", network.text());
+            assert_eq!(network.faults(), 0, "{}", network.text());
+        }
+    }
+}
+
 /// Nobody said that one link is ten times as wide.
 #[test]
 fn one_flow_gets_no_less_than_over_the_best_of_unlike_links() {
