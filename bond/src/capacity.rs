@@ -256,13 +256,17 @@ impl Capacity {
             };
             self.kind = kind;
             self.confirmed = now;
-        } else if !is_full
-            && self.kind != Kind::Unknown
-            && bits > self.bits
-            && interval <= LONGEST_WINDOW
-        {
-            // It has become wider.
-            self.bits = bits;
+        } else if !is_full && bits > self.bits && interval <= LONGEST_WINDOW {
+            // It has become wider, or nobody knew how wide it is. What leaves proves that only if it goes on without a queue.
+            let is_certain = kind == Kind::Measured && self.kind != Kind::Unknown
+                || time >= MEASUREMENT && self.late_since.is_none();
+            if is_certain && bits > LEAST * 8.0 {
+                self.bits = bits;
+                if self.kind == Kind::Unknown {
+                    self.kind = Kind::Bound;
+                    self.confirmed = now;
+                }
+            }
         }
     }
 
@@ -442,6 +446,7 @@ mod tests {
             1000.0,
         );
         assert_eq!((capacity.get(), capacity.full_since()), (None, None));
+        assert!(capacity.bound().abs_diff(10_000_000) < 50_000);
         report(&mut capacity, now, 10, 20_000_000, 40_000.0);
         let (bits, measured) = capacity.get().expect("it is full");
         assert!(measured && bits.abs_diff(20_000_000) < 100_000, "{bits}");
