@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::overload::CleanRate;
 use crate::packed::{pack, unpack};
 
 /// A queue is felt above this, or above half of the least round trip.
@@ -13,13 +14,6 @@ const QUEUE: f64 = 20_000.0;
 const CALM: f64 = 0.6;
 /// Loss above which a path is full although nothing queues: far more is sent than fits. Less than that may be chance.
 const OVERLOAD: f64 = 0.1;
-/// What is lost although hardly more is sent than arrived a while ago, when next to nothing was lost, is not lost for overload;
-/// unless it is so much that the path must have become narrower.
-const NARROWED: f64 = 0.3;
-const MORE: f32 = 1.05;
-const HARDLY_LOST: f64 = 0.02;
-/// Seconds after which that is mostly forgotten.
-const CLEAN_TIME: f32 = 300.0;
 /// Fewer packets than this say nothing of overload.
 const ENOUGH_PACKETS: u64 = 20;
 /// Round trips are averaged over about this time.
@@ -108,8 +102,7 @@ pub(crate) struct Capacity {
     last_report: Option<Instant>,
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
-    /// The most bytes per second that arrived while next to nothing was lost, see [`pack`].
-    clean: u16,
+    clean: CleanRate,
     /// When more was sent than fits.
     pressed: Instant,
     /// What left since then.
@@ -142,7 +135,7 @@ impl Capacity {
         self.last_report = Some(now);
         let all = packets + lost;
         let loss = lost as f64 / all.max(1) as f64;
-        let may_be = self.may_be_overload(bytes, loss, interval);
+        let may_be = self.clean.may_be_overload(bytes, loss, interval);
         let overloaded = all >= ENOUGH_PACKETS && loss > OVERLOAD && may_be;
         let sent = std::mem::take(&mut self.sent);
         self.add(
@@ -172,7 +165,7 @@ impl Capacity {
         let elapsed = now.duration_since(since);
         if elapsed >= WINDOW {
             let delivered = (self.sent as f64 * (1.0 - loss)) as u64;
-            let may_be = self.may_be_overload(delivered, loss, elapsed);
+            let may_be = self.clean.may_be_overload(delivered, loss, elapsed);
             self.add(
                 (delivered, self.sent),
                 elapsed,
@@ -185,18 +178,6 @@ impl Capacity {
             self.sent_since = Some(now);
         }
         self.sent += bytes;
-    }
-
-    /// So much arrived within that time, and this part of what was sent did not. True if that may be for overload.
-    fn may_be_overload(&mut self, bytes: u64, loss: f64, interval: Duration) -> bool {
-        let seconds = interval.as_secs_f32().max(1e-3);
-        let rate = bytes as f32 / seconds;
-        let mut clean = unpack(self.clean, FRACTION) * (-seconds / CLEAN_TIME).exp();
-        if loss < HARDLY_LOST {
-            clean = clean.max(rate);
-        }
-        self.clean = pack(clean, FRACTION, 1 << (22 - FRACTION));
-        loss > NARROWED || rate > MORE * clean * (1.0 - loss as f32)
     }
 
     fn add(
@@ -510,27 +491,6 @@ mod tests {
                 capacity.add_delivery(100_000, (100 - lost, lost), TENTH, (10_000.0, true), now);
             }
             assert_eq!(capacity.full_since().is_some(), is_full);
-        }
-    }
-
-    /// A radio link loses a part of whatever is sent.
-    #[test]
-    fn loss_that_grows_while_no_more_is_sent_is_no_overload() {
-        for (sent, is_full) in [(100, false), (140, true)] {
-            let mut capacity = Capacity::default();
-            let mut now = Instant::from_millis(0);
-            let mut deliver = |packets: u64, lost, times| {
-                for _ in 0..times {
-                    now = now + TENTH;
-                    let queue = (10_000.0, true);
-                    capacity.add_delivery(packets * 1000, (packets, lost), TENTH, queue, now);
-                }
-                capacity.full_since().is_some()
-            };
-            assert!(!deliver(100, 1, 50));
-            assert_eq!(deliver(sent * 4 / 5, sent / 5, 50), is_full);
-            // As if there were room for a tenth.
-            assert!(deliver(10, 90, 2));
         }
     }
 

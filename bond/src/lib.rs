@@ -72,6 +72,7 @@ mod judgement;
 pub mod link_name;
 mod loss;
 mod member;
+mod overload;
 mod packed;
 pub mod path;
 pub mod plan;
