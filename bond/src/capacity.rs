@@ -24,7 +24,7 @@ const QUEUE_LASTS: Duration = Duration::from_millis(50);
 const FRESH: Duration = Duration::from_millis(1500);
 /// Length of our own windows, and of the longest report that counts.
 const WINDOW: Duration = Duration::from_millis(200);
-const LONGEST_WINDOW: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_WINDOW: Duration = Duration::from_secs(1);
 /// A path that carries this part of what fits is used up.
 const USED_UP: f64 = 0.7;
 /// Windows of this time together make a measurement, and of half of it a first one.
@@ -47,6 +47,8 @@ const GROWTH: f64 = 1.25;
 /// A path that failed while it was full may be narrower when it is back. It is taken for so much of what it was until it shows
 /// what fits: too little is found out as soon as more arrives, too much only after flows were put on it and a queue has built.
 const DOUBTED: f64 = 0.25;
+/// For so long at most: if nothing was put on it nothing shows.
+const DOUBTED_FOR: Duration = Duration::from_secs(5);
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
@@ -102,7 +104,9 @@ pub(crate) struct Capacity {
     last_report: Option<Instant>,
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
-    clean: CleanRate,
+    clean_rate: CleanRate,
+    /// What was taken to fit before it was doubted, in bit/s; 0 unless it is.
+    before_doubt: f32,
     /// When more was sent than fits.
     pressed: Instant,
     /// What left since then.
@@ -135,8 +139,7 @@ impl Capacity {
         self.last_report = Some(now);
         let all = packets + lost;
         let loss = lost as f64 / all.max(1) as f64;
-        let may_be = self.clean.may_be_overload(bytes, loss, interval);
-        let overloaded = all >= ENOUGH_PACKETS && loss > OVERLOAD && may_be;
+        let overloaded = self.is_overload(bytes, loss, interval) && all >= ENOUGH_PACKETS;
         let sent = std::mem::take(&mut self.sent);
         self.add(
             (bytes, sent),
@@ -161,15 +164,18 @@ impl Capacity {
             self.sent += bytes;
             return;
         }
+        if self.sent_since.is_none() {
+            self.sent = 0;
+        }
         let since = *self.sent_since.get_or_insert(now);
         let elapsed = now.duration_since(since);
         if elapsed >= WINDOW {
             let delivered = (self.sent as f64 * (1.0 - loss)) as u64;
-            let may_be = self.clean.may_be_overload(delivered, loss, elapsed);
+            let overloaded = self.is_overload(delivered, loss, elapsed);
             self.add(
                 (delivered, self.sent),
                 elapsed,
-                loss > OVERLOAD && may_be,
+                overloaded,
                 (least, ours),
                 Kind::Estimated,
                 now,
@@ -178,6 +184,13 @@ impl Capacity {
             self.sent_since = Some(now);
         }
         self.sent += bytes;
+    }
+
+    /// So much arrived within that time, and this part of what was sent did not: for overload?
+    fn is_overload(&mut self, bytes: u64, loss: f64, interval: Duration) -> bool {
+        let arrived = bytes as f64 / interval.as_secs_f64().max(1e-3);
+        self.clean_rate.add(arrived, loss, interval);
+        loss > OVERLOAD && self.clean_rate.is_exceeded(arrived, loss)
     }
 
     fn add(
@@ -204,6 +217,9 @@ impl Capacity {
         }
         if is_full && queues {
             self.last_full = Some(now);
+        }
+        if self.kind == Kind::Bound {
+            self.confirmed = now;
         }
         self.windows.rotate_left(1);
         let time = u16::try_from(interval.as_micros() / TIME_UNIT.as_micros()).unwrap_or(u16::MAX);
@@ -237,15 +253,16 @@ impl Capacity {
             };
             self.kind = kind;
             self.confirmed = now;
+            self.before_doubt = 0.0;
         } else if !is_full && bits > self.bits && interval <= LONGEST_WINDOW {
             // It has become wider, or nobody knew how wide it is. What leaves proves that only if it goes on without a queue.
             let is_certain = kind == Kind::Measured && self.kind != Kind::Unknown
                 || time >= MEASUREMENT && self.late_since.is_none();
             if is_certain && bits > LEAST * 8.0 {
                 self.bits = bits;
+                self.before_doubt = 0.0;
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Bound;
-                    self.confirmed = now;
                 }
             }
         }
@@ -305,12 +322,19 @@ impl Capacity {
 
     /// The path has failed.
     pub(crate) fn doubt(&mut self, now: Instant) {
-        if self.get().is_some() && self.is_used_up(now) {
+        if self.get().is_some() && self.before_doubt == 0.0 && self.is_used_up(now) {
+            self.before_doubt = self.bits as f32;
             self.bits *= DOUBTED;
             self.confirmed = now;
         }
         self.windows = Default::default();
+    }
+
+    /// The path is back: what came before says nothing.
+    pub(crate) fn restart(&mut self) {
+        self.windows = Default::default();
         self.full_since = None;
+        self.clean_rate = CleanRate::default();
     }
 
     /// Lets go of what is too old; call now and then.
@@ -320,6 +344,9 @@ impl Capacity {
             .all(|last| last.is_none_or(|last| last + LONGEST_WINDOW < now));
         if is_silent {
             self.full_since = None;
+        }
+        if self.before_doubt > 0.0 && self.confirmed + DOUBTED_FOR < now {
+            self.bits = std::mem::take(&mut self.before_doubt).into();
         }
         if self.kind != Kind::Unknown && self.confirmed + MEMORY < now {
             self.kind = Kind::Unknown;
@@ -515,8 +542,14 @@ mod tests {
         let mut capacity = Capacity::default();
         let mut now = report(&mut capacity, Instant::from_millis(0), 10, rate, 40_000.0);
         let bits = |capacity: &Capacity| capacity.get().map_or(0, |(bits, _)| bits);
-        capacity.doubt(now);
-        assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
+        for _ in 0..2 {
+            capacity.doubt(now);
+            assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
+        }
+        capacity.restart();
+        let mut unused = capacity.clone();
+        unused.expire(now + DOUBTED_FOR + TENTH);
+        assert!(bits(&unused).abs_diff(rate) < 100_000);
         now = report(&mut capacity, now, 3, rate, 0.0);
         assert!(bits(&capacity).abs_diff(rate) < 100_000);
         now = report(&mut capacity, now, 60, rate / 10, 0.0);

@@ -82,7 +82,7 @@ impl Member {
 
     fn note_hard_loss(&mut self, settings: &PolicySettings, now: Instant) {
         let (loss, outcomes) = self.quality.loss(now);
-        if self.is_no_worse(settings, now) {
+        if self.is_just_full(settings, now) {
             self.judgement.loses_since = None;
         } else if outcomes >= ENOUGH_OUTCOMES && loss > HARD_LOSS {
             self.judgement.loses_since.get_or_insert(now);
@@ -158,16 +158,15 @@ impl Member {
         self.judgement.forget_excess();
     }
 
-    /// Leaving the path for what it loses would not help. What is lost may be what does not fit: some senders, BBR's above all,
-    /// lose a quarter and more for as long as they share a short queue. Where shares follow capacity, or the other paths are full
-    /// or lose as well, leaving such a path would only fill those.
-    fn is_no_worse(&self, settings: &PolicySettings, now: Instant) -> bool {
+    /// What is lost is what does not fit: some senders, BBR's above all, lose a quarter and more for as long as they share a
+    /// short queue. Where shares follow capacity, or the other paths are full as well, leaving such a path would only fill those.
+    fn is_just_full(&self, settings: &PolicySettings, now: Instant) -> bool {
         let is_full = match settings.base {
             BasePolicy::BalanceAware => true,
             BasePolicy::BalanceXor => self.others_are_full,
             _ => false,
-        } && self.quality.capacity.is_used_up(now);
-        settings.limits.loss.is_none() && (is_full || self.others_lose_too)
+        };
+        is_full && settings.limits.loss.is_none() && self.quality.capacity.is_used_up(now)
     }
 
     /// Senders that begin together may lose most of what they send before a question shows the queue that they make.
@@ -201,14 +200,19 @@ impl Member {
             SOFT_LOSS
         };
         let loss_limit = limits.loss.unwrap_or(soft_loss);
-        let (loss, loss_dwell) = if self.is_no_worse(settings, now) {
+        let is_spared = limits.loss.is_none() && self.others_lose_too && settings.base.balances();
+        let is_avoided = self.judgement.avoided.is_some();
+        let (loss, loss_dwell) = if self.is_just_full(settings, now) || is_spared && !is_avoided {
             (None, LOSS_DWELL)
-        } else if self.judgement.avoided.is_some() {
+        } else if is_avoided {
             (told(self.quality.loss(now)), LOSS_DWELL)
         } else {
             match self.quality.losses.excess(loss_limit, now) {
                 Some((loss, true)) => (Some(loss), self.plain_loss_dwell(settings, now)),
-                Some((loss, false)) => (Some(loss), LOSS_DWELL),
+                Some((loss, false)) => {
+                    let dwell = self.plain_loss_dwell(settings, now);
+                    (Some(loss), dwell.max(LOSS_DWELL))
+                }
                 None => (None, LOSS_DWELL),
             }
         };

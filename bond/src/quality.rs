@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
-use crate::capacity::Capacity;
+use crate::capacity::{Capacity, LONGEST_WINDOW};
 use crate::config::{QualityLimits, QualityWeights};
 use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
 use crate::packed::{pack, unpack};
@@ -21,6 +21,8 @@ const FRACTION: u32 = 11;
 /// The largest latency is told from so many times so many seconds: ten seconds at least.
 const MAXIMA: usize = 6;
 const MAXIMUM_SECONDS: u64 = 2;
+/// The mean size is that of about so many packets.
+const PACKETS: f64 = 100.0;
 /// Availability is told from the latest ten minutes.
 const MINUTES: usize = 10;
 const MINUTE: u64 = 60_000;
@@ -292,13 +294,19 @@ impl Quality {
         self.losses.add((packets, lost), full, true, now);
     }
 
-    /// So many packets arrived within that time, as large as those that left lately, and others may have. `ours`: a queue would
-    /// be of our making.
+    /// So many packets arrived within that time, as large as those that left lately. `ours`: a queue would be of our making.
     pub fn add_arrivals(&mut self, packets: u64, time: Duration, ours: bool, now: Instant) {
-        let bytes = packets.saturating_mul(self.packet_bytes.into());
+        // What took longer tells the same rate, and is believed no more.
+        let counted = time.min(LONGEST_WINDOW);
+        let bytes = packets as f64 * f64::from(self.packet_bytes) * counted.div_duration_f64(time);
         let queue = (self.least_round_trip(), ours);
+        let (loss, outcomes) = self.loss(now);
+        let lost = match outcomes >= ENOUGH_OUTCOMES {
+            true => packets as f64 * loss / (1.0 - loss).max(0.1),
+            false => 0.0,
+        };
         self.capacity
-            .add_delivery(bytes, (packets, 0), time, queue, now);
+            .add_delivery(bytes as u64, (packets, lost as u64), counted, queue, now);
     }
 
     /// So much left.
@@ -306,7 +314,10 @@ impl Quality {
         if packets > 0 {
             let mean = bytes as f64 / packets as f64;
             let known = f64::from(self.packet_bytes);
-            let part = if self.packet_bytes == 0 { 1.0 } else { 0.125 };
+            let part = match self.packet_bytes {
+                0 => 1.0,
+                _ => (packets as f64 / PACKETS).min(1.0),
+            };
             self.packet_bytes = (known + (mean - known) * part).round() as u16;
         }
         let (loss, outcomes) = self.loss(now);

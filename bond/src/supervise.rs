@@ -7,8 +7,10 @@ use protocol::Instant;
 use crate::bond::{Bond, Output};
 use crate::event::EventKind;
 use crate::failover::Phase;
+use crate::loss::ENOUGH_OUTCOMES;
 use crate::member::Member;
 use crate::path::PathId;
+use crate::probe_interval::Standby;
 use crate::watch::{News, Surroundings};
 
 /// Traffic this recent keeps probes frequent.
@@ -101,16 +103,21 @@ impl Bond {
             let works = others.filter(|other| other.works() && !other.shares_wire(member));
             let mut works = works.peekable();
             let has_alternative = works.peek().is_some();
-            let used: Vec<&Member> = works.filter(|other| other.is_used).map(|m| &**m).collect();
-            let all = |test: &dyn Fn(&Member) -> bool| {
-                !used.is_empty() && used.iter().all(|other| test(other))
+            // Further ports of a link tell nothing of it that the first does not.
+            let links = works.filter(|other| other.standby != Some(Standby::Port));
+            let links: Vec<&Member> = links.map(|other| &**other).collect();
+            let mut used = links.iter().filter(|other| other.is_used).peekable();
+            let are_full =
+                used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
+            let loss = |member: &Member| {
+                let (loss, outcomes) = member.quality.loss(now);
+                (outcomes >= ENOUGH_OUTCOMES).then_some(loss)
             };
-            let (loss, _) = member.quality.loss(now);
-            (
-                has_alternative,
-                all(&|other| other.quality.capacity.is_used_up(now)),
-                all(&|other| other.quality.loss(now).0 > LOSES_AS_WELL * loss),
-            )
+            let lose_too = loss(member).is_some_and(|own| {
+                let loses = |other: &&Member| loss(other) > Some(LOSES_AS_WELL * own);
+                !links.is_empty() && links.iter().all(loses)
+            });
+            (has_alternative, are_full, lose_too)
         };
         let found: Vec<(bool, bool, bool)> = self.members.values().map(|m| beside(m)).collect();
         for (member, (has_alternative, are_full, lose)) in self.members.values_mut().zip(found) {

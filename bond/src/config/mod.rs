@@ -34,6 +34,14 @@ pub enum BasePolicy {
 }
 
 impl BasePolicy {
+    /// Traffic is divided among the paths.
+    pub const fn balances(self) -> bool {
+        matches!(
+            self,
+            Self::BalanceRr | Self::BalanceXor | Self::BalanceAware
+        )
+    }
+
     /// All of them, by code.
     pub const ALL: [Self; 6] = [
         Self::None,

@@ -29,7 +29,7 @@ const REST: u8 = GROWN + 5;
 const MOST: u8 = 31;
 /// A flow that was silent for so many ticks, in which it would have sent this many bytes, has ended or paused. Bytes are told
 /// four times a second at least.
-const PAUSED: u8 = 8;
+const PAUSED: u8 = 10;
 const MISSED_BYTES: f64 = 30_000.0;
 /// Rates forget with this time constant, in seconds: by half in so many µs.
 const TIME_CONSTANT: f32 = 1.0;
@@ -102,18 +102,16 @@ pub(super) struct Active {
     /// Its rate says what it wants.
     pub(super) known: bool,
     /// It sent steadily, and then nothing more.
-    paused: bool,
+    pub(super) paused: bool,
     /// Bytes sent so far, for a young flow.
     sent: f64,
 }
 
 impl Active {
     /// How much of a flow it is: 1 unless it sends little beside others that send `usual` bytes per second. A flow that has
-    /// just begun is none yet: it may hardly ever send. One that has paused is none either.
+    /// just begun is none yet: it may hardly ever send.
     pub(super) fn weight(&self, usual: f64) -> f64 {
-        if self.paused {
-            0.0
-        } else if self.known {
+        if self.known {
             (2.0 * self.rate / usual.max(1.0)).min(1.0)
         } else if self.sent >= SOME_BYTES {
             1.0
@@ -363,7 +361,7 @@ mod tests {
         assert!(!load.look(7).paused);
         load.advance(at(3600));
         let paused = load.look(7);
-        assert!(paused.paused && paused.weight(1.0) < 1e-9);
+        assert!(paused.paused);
         load.advance(at(12_000));
         assert!(!load.is_rested(7) && load.active().is_empty());
         load.advance(at(13_100));

@@ -126,6 +126,7 @@ impl SlotTable {
         let placed: Vec<(Active, usize)> = active
             .unwrap_or_default()
             .into_iter()
+            .filter(|flow| !flow.paused)
             .filter_map(|flow| Some((flow, usize::from(*self.owners.as_ref()?.get(flow.slot)?))))
             .collect();
         let usual = usual_rate(placed.iter().map(|(flow, _)| flow.rate));
