@@ -495,6 +495,20 @@ mod tests {
         assert!(bits > 45_000_000, "{bits}");
     }
 
+    /// What left while reports came is not what leaves from then on.
+    #[test]
+    fn when_reports_stop_what_leaves_is_counted_anew() {
+        let mut capacity = Capacity::default();
+        let mut now = report(&mut capacity, Instant::from_millis(0), 20, 10_000_000, 0.0);
+        for _ in 0..40 {
+            now = now + TENTH;
+            capacity.add_round_trip(10_000.0, now);
+            capacity.add_sent(125_000, 0.0, (10_000.0, true), now);
+        }
+        let bound = capacity.bound();
+        assert!(bound.abs_diff(10_000_000) < 100_000, "{bound}");
+    }
+
     /// BBR sends next to nothing for a fifth of a second now and then; flows may move to another path.
     #[test]
     fn senders_that_pause_make_no_path_narrow() {

@@ -146,6 +146,30 @@ fn links_that_lose_alike_are_not_left_for_each_other() {
     }
 }
 
+/// Leaving a link that loses a tenth is of use only if another one loses less.
+#[test]
+fn lossy_links_are_left_for_better_ones_only() {
+    for base in [
+        BasePolicy::BalanceRr,
+        BasePolicy::BalanceXor,
+        BasePolicy::BalanceAware,
+    ] {
+        for loses_too in [false, true] {
+            let mut links = equal(3);
+            for link in &mut links[..2 + usize::from(loses_too)] {
+                link.loss = 0.1;
+            }
+            let mut network = Network::new(settings(base), false, &links, 3);
+            network.start_paced(60, 0.1);
+            network.seconds(8.0);
+            let left = network.count(|event| matches!(event, EventKind::QualityAvoid { .. }));
+            println!("{base}, all lose: {loses_too}: {left} left");
+            let wanted = if loses_too { 0 } else { 2 };
+            assert_eq!(left, wanted, "{}", network.text());
+        }
+    }
+}
+
 /// Nobody said that one link is ten times as wide.
 #[test]
 fn one_flow_gets_no_less_than_over_the_best_of_unlike_links() {
