@@ -249,21 +249,33 @@ impl SlotTable {
         Some((moves.len(), reason))
     }
 
-    /// Whether a flow may leave a path that gives it `present` for one that has `left` for it: if it was not moved lately, or if
-    /// that was a mistake.
+    /// Enough is known of the flow, and it was not moved lately.
+    fn is_movable(&self, flow: &Active) -> bool {
+        flow.known
+            && self
+                .load
+                .as_ref()
+                .is_some_and(|load| load.is_rested(flow.slot))
+    }
+
+    /// Whether a flow may leave a path that gives it `present` for one that has `left` for it: it is movable, or was moved to
+    /// the wrong place.
     fn may_be_moved(&self, flow: &Active, (present, left): (f64, f64), now: Instant) -> bool {
         let gain_of_mistaken = match now < self.unsettled_until {
             true => GAIN_OF_UNSETTLED,
             false => GAIN_OF_MISTAKEN,
         };
-        let Some(load) = self.load.as_ref().filter(|_| flow.known) else {
-            return false;
+        let has_settled = || {
+            self.load
+                .as_ref()
+                .is_some_and(|load| load.has_settled(flow.slot))
         };
-        load.is_rested(flow.slot)
-            || load.has_settled(flow.slot) && left > gain_of_mistaken * present
+        let was_mistaken = left > gain_of_mistaken * present;
+        self.is_movable(flow) || was_mistaken && flow.known && has_settled()
     }
 
-    /// The fewest flows that halve the difference between bytes and shares, and where they should go.
+    /// Flows that bring bytes closer to shares, those that do most first, until the worst difference is halved; and where they
+    /// should go.
     fn even_out(&self, tally: &Tally, now: Instant) -> Vec<(usize, usize)> {
         let total: f64 = tally.rates.iter().sum();
         let shares = self.wanted_by_place();
@@ -438,7 +450,7 @@ impl SlotTable {
             .flows
             .iter()
             .filter(|(flow, place, weight)| {
-                *place == from && *weight >= FLOW && self.may_be_moved(flow, (1.0, 1.0), now)
+                *place == from && *weight >= FLOW && self.is_movable(flow)
             })
             .max_by(|a, b| a.0.rate.total_cmp(&b.0.rate));
         let (Some(to), Some((flow, ..))) = (to, flow) else {
