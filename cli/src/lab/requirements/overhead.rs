@@ -250,11 +250,16 @@ fn control(case: &Case) -> io::Result<Measurement> {
     drop(flows);
     let (control, all) = control_bytes(&counts);
     let part = control as f64 / all.max(1) as f64;
+    let sent = counts
+        .iter()
+        .filter(|(kind, _)| kind.direction == Direction::Out && is_control(kind));
+    let sent: u64 = sent.map(|(_, count)| count.bytes).sum();
+    let sent = sent as f64 / all.max(1) as f64;
     let load = PacedFlows::megabits_per_second(FLOWS, FLOW_RATE);
     Ok(all_of(&[Part {
         case: format!("3 x {RATE} Mbit/s, {load:.0} Mbit/s of UDP one way"),
         values: json!({"control": control, "all": all, "kinds": kinds(&counts)}),
-        measured: format!("{:.3} %", 100.0 * part),
+        measured: format!("{:.3} %, of it {:.3} sent", 100.0 * part, 100.0 * sent),
         holds: part <= MOST_CONTROL,
     }]))
 }
