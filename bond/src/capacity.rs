@@ -327,12 +327,12 @@ impl Capacity {
             self.bits *= DOUBTED;
             self.confirmed = now;
         }
+        // What arrived until then says nothing of what will.
         self.windows = Default::default();
     }
 
-    /// The path is back: what came before says nothing.
+    /// The path is back. That nothing arrived meanwhile counts: the first packets come all at once.
     pub(crate) fn restart(&mut self) {
-        self.windows = Default::default();
         self.full_since = None;
         self.clean_rate = CleanRate::default();
     }
