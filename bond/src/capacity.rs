@@ -327,14 +327,10 @@ impl Capacity {
             self.bits *= DOUBTED;
             self.confirmed = now;
         }
-        // What arrived until then says nothing of what will.
+        // What arrived until then says nothing of what will; that nothing arrives meanwhile does: the first packets that do come
+        // all at once.
         self.windows = Default::default();
-    }
-
-    /// The path is back. That nothing arrived meanwhile counts: the first packets come all at once.
-    pub(crate) fn restart(&mut self) {
         self.full_since = None;
-        self.clean_rate = CleanRate::default();
     }
 
     /// Lets go of what is too old; call now and then.
@@ -560,7 +556,6 @@ mod tests {
             capacity.doubt(now);
             assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
         }
-        capacity.restart();
         let mut unused = capacity.clone();
         unused.expire(now + DOUBTED_FOR + TENTH);
         assert!(bits(&unused).abs_diff(rate) < 100_000);

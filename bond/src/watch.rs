@@ -81,7 +81,6 @@ impl Member {
                 self.life.punishment.take_back_failure();
             }
             self.prober.reset();
-            self.quality.capacity.restart();
             self.quality.set_up(true, now);
             self.detection = None;
         }
