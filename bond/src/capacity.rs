@@ -48,7 +48,7 @@ const GROWTH: f64 = 1.25;
 /// what fits: too little is found out as soon as more arrives, too much only after flows were put on it and a queue has built.
 const DOUBTED: f64 = 0.25;
 /// For so long at most: if nothing was put on it nothing shows.
-const DOUBTED_FOR: Duration = Duration::from_secs(5);
+const DOUBTED_FOR: Duration = Duration::from_secs(60);
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
@@ -243,6 +243,7 @@ impl Capacity {
             if !differs {
                 self.bits += (bits - self.bits) * PATIENT;
                 self.confirmed = now;
+                self.before_doubt = 0.0;
             }
         } else if is_full && time >= MEASUREMENT / 2 {
             self.bits = match (is_known, differs) {
@@ -322,8 +323,10 @@ impl Capacity {
 
     /// The path has failed.
     pub(crate) fn doubt(&mut self, now: Instant) {
-        if self.get().is_some() && self.before_doubt == 0.0 && self.is_used_up(now) {
-            self.before_doubt = self.bits as f32;
+        if self.get().is_some() && self.is_used_up(now) {
+            if self.before_doubt == 0.0 {
+                self.before_doubt = self.bits as f32;
+            }
             self.bits *= DOUBTED;
             self.confirmed = now;
         }
@@ -552,10 +555,9 @@ mod tests {
         let mut capacity = Capacity::default();
         let mut now = report(&mut capacity, Instant::from_millis(0), 10, rate, 40_000.0);
         let bits = |capacity: &Capacity| capacity.get().map_or(0, |(bits, _)| bits);
-        for _ in 0..2 {
-            capacity.doubt(now);
-            assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
-        }
+        capacity.doubt(now);
+        assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
+        capacity.doubt(now);
         let mut unused = capacity.clone();
         unused.expire(now + DOUBTED_FOR + TENTH);
         assert!(bits(&unused).abs_diff(rate) < 100_000);
