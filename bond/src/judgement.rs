@@ -13,7 +13,7 @@ use crate::policy::Fitness;
 
 /// Loss above which a path is avoided, unless the operator names a limit.
 const SOFT_LOSS: f64 = 0.05;
-/// Loss above which a path is the last choice.
+/// Loss above which a path is the last choice, unless the operator's limit allows more.
 const HARD_LOSS: f64 = 0.25;
 /// Share of failed authentications above which a path is avoided.
 const SOFT_ERRORS: f64 = 0.05;
@@ -82,9 +82,10 @@ impl Member {
 
     fn note_hard_loss(&mut self, settings: &PolicySettings, now: Instant) {
         let (loss, outcomes) = self.quality.loss(now);
+        let limit = settings.limits.loss.unwrap_or(0.0).max(HARD_LOSS);
         if self.is_just_full(settings, now) {
             self.judgement.loses_since = None;
-        } else if outcomes >= ENOUGH_OUTCOMES && loss > HARD_LOSS {
+        } else if outcomes >= ENOUGH_OUTCOMES && loss > limit {
             self.judgement.loses_since.get_or_insert(now);
         } else if outcomes >= ENOUGH_OUTCOMES / 2 {
             self.judgement.loses_since = None;

@@ -228,6 +228,22 @@ fn much_loss_is_left_within_two_seconds() {
     assert!(time <= ms(2000), "{time:?}\n{}", world.text());
 }
 
+/// A path that loses two of five packets is the last choice, unless the operator allows that.
+#[test]
+fn the_limit_of_the_operator_counts_for_much_loss_too() {
+    for (limit, leaves) in [(None, true), (Some(0.3), true), (Some(1.0), false)] {
+        let mut settings = one_primary(2);
+        settings.limits.loss = limit;
+        let mut world = World::new(settings, 2, false);
+        world.reports = true;
+        world.seconds(5);
+        let id = world.active();
+        world.wire(id).one_in = 2;
+        let left = world.time_to_leave(id, ms(20_000));
+        assert_eq!(left.is_some(), leaves, "{limit:?}\n{}", world.text());
+    }
+}
+
 #[test]
 fn a_path_that_never_worked_is_not_used_while_another_works() {
     let mut world = World::new(policy(BasePolicy::BalanceAware), 2, false);
