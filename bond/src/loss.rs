@@ -13,6 +13,8 @@ const BUCKETS: usize = 10;
 /// less was sent it is half a second more.
 const RECENT: usize = 4;
 const MANY_RECENT: u64 = 400;
+/// The latest of the short buckets that are no measure for what a path lost before: what grows has begun before it is told.
+const GROWING: usize = 7;
 /// Fewer outcomes than this say nothing about loss.
 pub(crate) const ENOUGH_OUTCOMES: u64 = 20;
 /// So many tell of it without waiting for more.
@@ -27,7 +29,7 @@ const CHANCE: f64 = 4.7;
 const SURELY_ABOVE: f64 = 0.15;
 /// Usual for a path that was good is what it lost before and so many standard deviations more, but no less and no more than
 /// these parts of the limit: it has changed.
-const PAST_CHANCE: f64 = 2.2;
+const PAST_CHANCE: f64 = 2.4;
 const LEAST_USUAL: f64 = 0.32;
 const MOST_USUAL: f64 = 0.43;
 /// Two of twenty may be chance.
@@ -216,9 +218,8 @@ impl Loss {
     /// The loss, if it exceeds `limit` and chance is no explanation, and whether that is sure enough to act at once.
     pub(crate) fn excess(&self, limit: f64, now: Instant) -> Option<(f64, bool)> {
         let memory = self.memory.latest(BUCKETS, now);
-        let recent = self.latest(RECENT, now);
         // What is to be judged is no measure for it, however short the past.
-        let past = memory.without(recent);
+        let past = memory.without(self.latest(GROWING, now));
         let usual = if past.all >= MANY && past.ratio() < limit / 2.0 {
             let least = LEAST_USUAL * limit;
             let past_chance = past.chance(past.ratio().max(least));
@@ -295,7 +296,7 @@ mod tests {
             (20, 170, 1000, 2100),
             (20, 500, 800, 2100),
             (20, 1000, 1000, 1500),
-            (1, 170, 1400, 2800),
+            (1, 170, 1000, 2800),
             (1, 500, 900, 1700),
         ] {
             let mut times: Vec<i64> = (0..101)
