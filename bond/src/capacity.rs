@@ -6,7 +6,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use crate::overload::CleanRate;
-use crate::packed::{pack, unpack};
+use crate::windows::Windows;
 
 /// A queue is felt above this, or above half of the least round trip.
 const QUEUE: f64 = 20_000.0;
@@ -29,7 +29,6 @@ pub(crate) const LONGEST_WINDOW: Duration = Duration::from_secs(1);
 const USED_UP: f64 = 0.7;
 /// Windows of this time together make a measurement, and of half of it a first one.
 const MEASUREMENT: Duration = Duration::from_millis(600);
-const WINDOWS: usize = 8;
 /// Bytes per second below which nothing is measured.
 const LEAST: f64 = 5_000.0;
 /// A measurement that differs by more takes the place of the old one; others change it by a tenth.
@@ -72,24 +71,11 @@ enum Kind {
     Measured,
 }
 
-/// Bytes within a time; what took longer than can be told counts as that long, at the same rate.
-#[derive(Clone, Copy, Debug, Default)]
-struct Window {
-    /// Bytes, see [`pack`].
-    bytes: u16,
-    /// In [`TIME_UNIT`]s.
-    time: u16,
-}
-
-/// Bits of fraction of a window's bytes, and the unit of its time.
-const FRACTION: u32 = 11;
-const TIME_UNIT: Duration = Duration::from_micros(20);
-
 /// What is known of one path's capacity in our direction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capacity {
-    /// The latest windows, newest last; all of them full ones if the path is full.
-    windows: [Window; WINDOWS],
+    /// All of them full ones if the path is full.
+    windows: Windows,
     bits: f64,
     kind: Kind,
     confirmed: Instant,
@@ -221,14 +207,8 @@ impl Capacity {
         if self.kind == Kind::Bound {
             self.confirmed = now;
         }
-        self.windows.rotate_left(1);
-        let time = u16::try_from(interval.as_micros() / TIME_UNIT.as_micros()).unwrap_or(u16::MAX);
-        let counted = rate * (TIME_UNIT * time.into()).as_secs_f64();
-        self.windows[WINDOWS - 1] = Window {
-            bytes: pack(counted as f32, FRACTION, 1 << (22 - FRACTION)),
-            time,
-        };
-        let (bits, time) = self.latest(MEASUREMENT);
+        self.windows.add(rate, interval);
+        let (bits, time) = self.windows.rate(MEASUREMENT);
         let keep = (-interval.as_secs_f32() / PRESSURE_TIME).exp();
         let (left, arrived) = self.lately;
         self.lately = (left * keep + sent as f32, arrived * keep + bytes as f32);
@@ -257,7 +237,8 @@ impl Capacity {
             self.before_doubt = 0.0;
         } else if !is_full && bits > self.bits && interval <= LONGEST_WINDOW {
             // It has become wider, or nobody knew how wide it is. What leaves proves that only if it goes on without a queue.
-            let is_certain = kind == Kind::Measured && self.kind != Kind::Unknown
+            let is_reported = kind == Kind::Measured && self.kind != Kind::Unknown;
+            let is_certain = is_reported && time >= MEASUREMENT / 2
                 || time >= MEASUREMENT && self.late_since.is_none();
             if is_certain && bits > LEAST * 8.0 {
                 self.bits = bits;
@@ -285,20 +266,6 @@ impl Capacity {
         was_full || asked >= *self.late_since.get_or_insert(asked) + QUEUE_LASTS
     }
 
-    /// Bit/s of the latest windows that make up a time, and how long they are.
-    fn latest(&self, time: Duration) -> (f64, Duration) {
-        let (mut bytes, mut micros) = (0.0, 0u64);
-        for window in self.windows.iter().rev() {
-            if u128::from(micros) >= time.as_micros() || window.time == 0 {
-                break;
-            }
-            bytes += f64::from(unpack(window.bytes, FRACTION));
-            micros += (TIME_UNIT * window.time.into()).as_micros() as u64;
-        }
-        let bits = bytes * 8e6 / micros.max(1) as f64;
-        (bits, Duration::from_micros(micros))
-    }
-
     /// Another path is full, and this one, which never was, may have room: let it have more, until it is full or traffic
     /// fits.
     pub(crate) fn raise(&mut self, now: Instant) {
@@ -310,7 +277,7 @@ impl Capacity {
         if is_known || self.full_since.is_some() || !is_recent {
             return;
         }
-        let (bits, time) = self.latest(MEASUREMENT);
+        let (bits, time) = self.windows.rate(MEASUREMENT);
         let raised = bits * GROWTH;
         if time >= MEASUREMENT && bits > LEAST * 8.0 && raised > self.bits {
             self.bits = raised;
@@ -321,19 +288,25 @@ impl Capacity {
         }
     }
 
-    /// The path has failed.
+    /// The path has failed, or another one of its link has.
     pub(crate) fn doubt(&mut self, now: Instant) {
-        if self.get().is_some() && self.is_used_up(now) {
-            if self.before_doubt == 0.0 {
-                self.before_doubt = self.bits as f32;
-            }
+        if self.before_doubt == 0.0 && self.was_used_up(now) {
+            self.before_doubt = self.bits as f32;
             self.bits *= DOUBTED;
             self.confirmed = now;
         }
         // What arrived until then says nothing of what will; that nothing arrives meanwhile does: the first packets that do come
         // all at once.
-        self.windows = Default::default();
+        self.windows = Windows::default();
         self.full_since = None;
+    }
+
+    /// Before nothing arrived any more as much did as fits, or packets queued.
+    fn was_used_up(&self, now: Instant) -> bool {
+        let least = USED_UP * self.bits;
+        let (bits, time) = self.windows.rate_before(MEASUREMENT, least);
+        let carried = time >= MEASUREMENT / 2 && bits >= least;
+        self.may_be_full(now) && (carried || self.was_full(now))
     }
 
     /// Lets go of what is too old; call now and then.
@@ -355,11 +328,21 @@ impl Capacity {
 
     /// In bit/s, and whether the receiver told it; `None` while it has never been full.
     pub(crate) fn get(&self) -> Option<(u64, bool)> {
+        let bits = if self.before_doubt > 0.0 {
+            self.before_doubt.into()
+        } else {
+            self.bits
+        };
         match self.kind {
-            Kind::Measured => Some((self.bits as u64, true)),
-            Kind::Estimated => Some((self.bits as u64, false)),
+            Kind::Measured => Some((bits as u64, true)),
+            Kind::Estimated => Some((bits as u64, false)),
             Kind::Unknown | Kind::Bound => None,
         }
+    }
+
+    /// The same to share by, in bit/s: less while it is doubted.
+    pub(crate) fn expected(&self) -> Option<u64> {
+        self.get().map(|_| self.bits as u64)
     }
 
     /// When it was last measured; `None` if nothing is known.
@@ -379,20 +362,24 @@ impl Capacity {
 
     /// Losses are of our making: packets queued lately, or about as much arrives as fits.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
-        let (bits, time) = self.latest(MEASUREMENT);
+        let (bits, time) = self.windows.rate(MEASUREMENT);
         let is_carried = if time >= MEASUREMENT / 2 {
             bits >= USED_UP * self.bits
         } else {
             self.full_since.is_some()
         };
-        let may_be_full = match self.kind {
+        self.was_full(now) || self.may_be_full(now) && is_carried
+    }
+
+    /// What fits is known, and if only what leaves tells of that, a queue was felt.
+    fn may_be_full(&self, now: Instant) -> bool {
+        match self.kind {
             Kind::Measured => true,
             Kind::Estimated => self
                 .last_full
                 .is_some_and(|last| now <= last + QUEUE_MEMORY),
             Kind::Unknown | Kind::Bound => false,
-        };
-        self.was_full(now) || may_be_full && is_carried
+        }
     }
 
     /// Since when it is full.
@@ -554,18 +541,43 @@ mod tests {
         let rate = 20_000_000;
         let mut capacity = Capacity::default();
         let mut now = report(&mut capacity, Instant::from_millis(0), 10, rate, 40_000.0);
-        let bits = |capacity: &Capacity| capacity.get().map_or(0, |(bits, _)| bits);
-        capacity.doubt(now);
-        assert!(bits(&capacity).abs_diff(rate / 4) < 100_000);
-        capacity.doubt(now);
+        let is_about = |capacity: &Capacity, measured: u64, expected: u64| {
+            let near = |bits: Option<u64>, to: u64| bits.is_some_and(|b| b.abs_diff(to) < 100_000);
+            let get = capacity.get().map(|(bits, _)| bits);
+            near(get, measured) && near(capacity.expected(), expected)
+        };
+        assert!(is_about(&capacity, rate, rate));
+        // A failure right after the first one is no second reason.
+        for _ in 0..2 {
+            capacity.doubt(now);
+            assert!(is_about(&capacity, rate, rate / 4), "{capacity:?}");
+        }
         let mut unused = capacity.clone();
         unused.expire(now + DOUBTED_FOR + TENTH);
-        assert!(bits(&unused).abs_diff(rate) < 100_000);
+        assert!(is_about(&unused, rate, rate));
         now = report(&mut capacity, now, 3, rate, 0.0);
-        assert!(bits(&capacity).abs_diff(rate) < 100_000);
+        assert!(is_about(&capacity, rate, rate));
+        // It carries next to nothing of what fits.
         now = report(&mut capacity, now, 60, rate / 10, 0.0);
         capacity.doubt(now);
-        assert!(bits(&capacity).abs_diff(rate) < 100_000);
+        assert!(is_about(&capacity, rate, rate));
+    }
+
+    /// A path whose rate is cut carries nothing for a while before it is taken for failed.
+    #[test]
+    fn a_path_that_was_full_until_it_fell_silent_is_doubted() {
+        for (rate, is_doubted) in [(20_000_000, true), (10_000_000, false)] {
+            let mut capacity = Capacity::default();
+            let now = Instant::from_millis(0);
+            let now = report(&mut capacity, now, 10, 20_000_000, 40_000.0);
+            let now = report(&mut capacity, now, 60, rate, 0.0);
+            let now = report(&mut capacity, now, 4, 0, 0.0);
+            assert!(!capacity.is_used_up(now));
+            capacity.doubt(now);
+            let (measured, _) = capacity.get().expect("it was full");
+            let part = capacity.expected().expect("it was full") as f64 / measured as f64;
+            assert_eq!(part < 0.3, is_doubted, "{part}");
+        }
     }
 
     #[test]

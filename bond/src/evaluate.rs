@@ -22,6 +22,15 @@ use crate::probe_interval::Standby;
 use crate::quality::relative_quality;
 use crate::status::BondState;
 
+/// What is known to fit on a path, in bit/s. Where shares follow that, doubts count: others would leave a path out for them.
+fn known_capacity(base: BasePolicy, member: &Member) -> Option<u64> {
+    let capacity = &member.quality.capacity;
+    match base {
+        BasePolicy::BalanceAware => capacity.expected(),
+        _ => capacity.get().map(|(bits, _)| bits),
+    }
+}
+
 /// What a path loses while it is used, all of its wire would: another port is no way out, and what another port lost some time
 /// ago says less than what the one in use does not lose now.
 fn share_faults(views: &mut [View]) {
@@ -134,21 +143,19 @@ impl Bond {
             let own = qualities.next_if(|(proven, _)| proven == id);
             member.relative_quality = own.map_or(0.0, |(_, quality)| quality);
             view.quality = member.relative_quality;
+            view.measured = known_capacity(self.settings.base, member);
         }
         self.share_capacities(&mut views);
         share_faults(&mut views);
         views
     }
 
-    /// Who knows best what fits on the wire of a path: the one of its paths that is used, or on which it was measured last.
+    /// Who knows best what fits on the wire of a path, if any path does.
     fn best_informed(&self, path: &Member) -> Option<&Member> {
-        let rank = |member: &Member| (member.is_used, member.quality.capacity.confirmed());
-        let wire = self
-            .members
-            .values()
-            .filter(|member| member.shares_wire(path));
-        let best = wire.max_by_key(|member| rank(member))?;
-        (rank(best) > (false, None)).then_some(best)
+        let members = self.members.values();
+        let wire = members.filter(|member| member.shares_wire(path));
+        let best = wire.max_by_key(|member| member.authority())?;
+        (best.authority() > (false, false, None)).then_some(best)
     }
 
     /// What was measured on one path of a wire holds for the others of it: one may take its place.
@@ -156,9 +163,8 @@ impl Bond {
         for view in views.iter_mut().filter(|view| !view.is_used) {
             let member = self.members.get(&view.id);
             if let Some(known) = member.and_then(|member| self.best_informed(member)) {
-                let capacity = &known.quality.capacity;
-                view.measured = capacity.get().map(|(bits, _)| bits);
-                view.reached = capacity.bound();
+                view.measured = known_capacity(self.settings.base, known);
+                view.reached = known.quality.capacity.bound();
             }
         }
     }

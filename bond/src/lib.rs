@@ -90,6 +90,7 @@ mod supervise;
 pub mod suspicion;
 mod tell;
 mod watch;
+mod windows;
 
 pub use account::{Account, PathAccount};
 pub use attributes::LinkAttributes;

@@ -214,6 +214,12 @@ impl Member {
             && self.info.remote.ip().to_canonical() == other.info.remote.ip().to_canonical()
     }
 
+    /// How much weight its word has on what fits on its wire: that of a path in use has most, then what was measured, of late.
+    pub(crate) fn authority(&self) -> (bool, bool, Option<Instant>) {
+        let capacity = &self.quality.capacity;
+        (self.is_used, capacity.get().is_some(), capacity.confirmed())
+    }
+
     /// It is proven, and the rules let it carry something.
     pub(crate) fn works(&self) -> bool {
         self.life.phase == Phase::Up && self.rule.refused.is_none()

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::packed::{pack, unpack};
+use crate::packed::{pack_nearest, unpack};
 
 /// A path that loses so much must have become narrower, if nothing else.
 const NARROWED: f64 = 0.3;
@@ -18,7 +18,7 @@ const FRACTION: u32 = 11;
 /// The most that lately arrived on a path while next to nothing was lost.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct CleanRate {
-    /// Bytes per second, see [`pack`].
+    /// Bytes per second, see [`pack_nearest`].
     rate: u16,
 }
 
@@ -30,7 +30,7 @@ impl CleanRate {
         if loss < HARDLY_LOST {
             clean = clean.max(arrived);
         }
-        self.rate = pack(clean as f32, FRACTION, 1 << (22 - FRACTION));
+        self.rate = pack_nearest(clean as f32, FRACTION);
     }
 
     /// So many bytes per second arrive, and this part of what is sent does not: true if that may be for overload.

@@ -1,7 +1,7 @@
 //! Positive numbers in few bits, where there are so many that it counts: five bits of exponent and some of fraction.
 
 /// A number from 1 to 2^32 with so many bits of fraction, at most eleven; less than 1 is nothing. `dither`, of 23 bits less
-/// those of the fraction, decides about rounding: half of its range rounds to the nearest.
+/// those of the fraction, decides about rounding.
 pub(crate) fn pack(value: f32, fraction: u32, dither: u32) -> u16 {
     const ONE: u32 = 1f32.to_bits();
     let most = (32 << fraction) - 1;
@@ -13,6 +13,11 @@ pub(crate) fn pack(value: f32, fraction: u32, dither: u32) -> u16 {
     } else {
         0
     }
+}
+
+/// The same, rounded to the nearest.
+pub(crate) fn pack_nearest(value: f32, fraction: u32) -> u16 {
+    pack(value, fraction, 1 << (22 - fraction))
 }
 
 /// The number again.
@@ -38,8 +43,8 @@ mod tests {
                         f64::from(packed) / f64::from(value) - 1.0
                     };
                     let dithers = 1 << (23 - fraction);
-                    let nearest = loss(dithers / 2);
-                    assert!(nearest.abs() <= step / 2.0, "{value}: {nearest}");
+                    let nearest = unpack(pack_nearest(value, fraction), fraction) / value - 1.0;
+                    assert!(f64::from(nearest.abs()) <= step / 2.0, "{value}: {nearest}");
                     let losses = (0..dithers).step_by(16).map(|dither| loss(dither + 8));
                     let (mut sum, mut count) = (0.0, 0);
                     for loss in losses {

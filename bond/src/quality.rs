@@ -7,7 +7,7 @@ use protocol::Instant;
 use crate::capacity::{Capacity, LONGEST_WINDOW};
 use crate::config::{QualityLimits, QualityWeights};
 use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
-use crate::packed::{pack, unpack};
+use crate::packed::{pack_nearest, unpack};
 
 /// The variation is taken from the latest 64 latency samples at least, in so many blocks of as many each, and from those of
 /// the block that is not full yet.
@@ -133,7 +133,7 @@ impl WindowedMax {
             self.maxima[..older].fill(0);
             self.newest = index;
         }
-        self.maxima[0] = self.maxima[0].max(pack(micros as f32, FRACTION, 1 << (22 - FRACTION)));
+        self.maxima[0] = self.maxima[0].max(pack_nearest(micros as f32, FRACTION));
     }
 
     fn get(&self) -> u64 {

@@ -159,6 +159,7 @@ impl Member {
     pub(crate) fn suspect(&mut self, now: Instant) {
         if self.life.phase == Phase::Up {
             self.suspected = Some(now);
+            self.quality.capacity.doubt(now);
             self.suspicion.doubt(Reason::Untried, now);
             self.prober.hurry(2);
         }
@@ -485,6 +486,20 @@ mod tests {
         member.fail(Cause::Unproven, now);
         assert!(member.prove(now, true, now + TENTH));
         assert_eq!(member.life.punishment, before);
+    }
+
+    #[test]
+    fn what_was_measured_outweighs_what_another_path_of_the_wire_carried_later() {
+        let (mut measured, now) = used(true);
+        let (mut other, _) = used(false);
+        (measured.is_used, other.is_used) = (false, false);
+        let later = now + TENTH;
+        other.handle_delivery(&report(later, 1), later);
+        let confirmed = |member: &Member| member.quality.capacity.confirmed();
+        assert!(confirmed(&other) > confirmed(&measured));
+        assert!(measured.authority() > other.authority());
+        other.is_used = true;
+        assert!(measured.authority() < other.authority());
     }
 
     /// A probe that left while the path was down may have waited for the next hop's address to be resolved.
