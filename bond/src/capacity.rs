@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::doubt::Doubt;
 use crate::overload::CleanRate;
 use crate::windows::Windows;
 
@@ -43,11 +44,6 @@ const PRESSED: Duration = Duration::from_millis(1500);
 const PATIENT: f64 = 0.02;
 /// While another path is full, one that is not may carry this much more than it does.
 const GROWTH: f64 = 1.25;
-/// A path that failed while it was full may be narrower when it is back. It is taken for so much of what it was until it shows
-/// what fits: too little is found out as soon as more arrives, too much only after flows were put on it and a queue has built.
-const DOUBTED: f64 = 0.25;
-/// For so long at most: if nothing was put on it nothing shows.
-const DOUBTED_FOR: Duration = Duration::from_secs(60);
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
@@ -74,9 +70,10 @@ enum Kind {
 /// What is known of one path's capacity in our direction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capacity {
-    /// All of them full ones if the path is full.
+    /// What was carried of late; while the path is full, since then.
     windows: Windows,
-    bits: f64,
+    /// Bit/s.
+    bits: f32,
     kind: Kind,
     confirmed: Instant,
     full_since: Option<Instant>,
@@ -86,13 +83,13 @@ pub(crate) struct Capacity {
     /// Round trip of late, and the latest one, in microseconds.
     round_trip: f32,
     latest_round_trip: f32,
-    asked: Option<Instant>,
+    /// When that was told.
+    asked: Instant,
     last_report: Option<Instant>,
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
     clean_rate: CleanRate,
-    /// What was taken to fit before it was doubted, in bit/s; 0 unless it is.
-    before_doubt: f32,
+    doubt: Doubt,
     /// When more was sent than fits.
     pressed: Instant,
     /// What left since then.
@@ -103,13 +100,14 @@ pub(crate) struct Capacity {
 impl Capacity {
     /// A round trip took so many microseconds.
     pub(crate) fn add_round_trip(&mut self, micros: f64, now: Instant) {
-        let age = self
-            .asked
-            .map(|last| now.duration_since(last).as_secs_f64());
-        let keep = age.map_or(0.0, |age| (-age / QUEUE_TIME).exp());
+        let age = now.duration_since(self.asked).as_secs_f64();
+        let keep = match self.latest_round_trip > 0.0 {
+            true => (-age / QUEUE_TIME).exp(),
+            false => 0.0,
+        };
         self.round_trip = (f64::from(self.round_trip) * keep + micros * (1.0 - keep)) as f32;
         self.latest_round_trip = micros as f32;
-        self.asked = Some(now);
+        self.asked = now;
     }
 
     /// The receiver got so much within `interval` of its clock, and missed `lost` of `packets + lost`. `least`: the least
@@ -215,34 +213,38 @@ impl Capacity {
         if overloaded || self.lately.0 > PRESSURE * self.lately.1 {
             self.pressed = now;
         }
+        let known = f64::from(self.bits);
         let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
         // Of what is sent to a peer that does not report, nobody knows what arrives.
-        let is_proof = kind != Kind::Measured || bits >= self.bits || now <= self.pressed + PRESSED;
-        let differs = (bits - self.bits).abs() > SURPRISE * self.bits;
+        let is_proof = kind != Kind::Measured
+            || bits >= known
+            || now <= self.pressed + PRESSED
+            || self.doubt.is_open();
+        let differs = (bits - known).abs() > SURPRISE * known;
         if is_full && is_known && !is_proof {
             if !differs {
-                self.bits += (bits - self.bits) * PATIENT;
+                self.bits = (known + (bits - known) * PATIENT) as f32;
                 self.confirmed = now;
-                self.before_doubt = 0.0;
             }
         } else if is_full && time >= MEASUREMENT / 2 {
-            self.bits = match (is_known, differs) {
-                (true, false) => self.bits + (bits - self.bits) / 10.0,
+            let measured = match (is_known, differs) {
+                (true, false) => known + (bits - known) / 10.0,
                 // Half of the windows may be from before the change.
-                (true, true) if time < MEASUREMENT => (self.bits + bits) / 2.0,
+                (true, true) if time < MEASUREMENT && !self.doubt.is_open() => (known + bits) / 2.0,
                 _ => bits,
             };
+            self.bits = measured as f32;
             self.kind = kind;
             self.confirmed = now;
-            self.before_doubt = 0.0;
-        } else if !is_full && bits > self.bits && interval <= LONGEST_WINDOW {
+            self.doubt.end();
+        } else if !is_full && bits > self.doubt.expected(known) && interval <= LONGEST_WINDOW {
             // It has become wider, or nobody knew how wide it is. What leaves proves that only if it goes on without a queue.
             let is_reported = kind == Kind::Measured && self.kind != Kind::Unknown;
             let is_certain = is_reported && time >= MEASUREMENT / 2
                 || time >= MEASUREMENT && self.late_since.is_none();
             if is_certain && bits > LEAST * 8.0 {
-                self.bits = bits;
-                self.before_doubt = 0.0;
+                self.doubt.note_arriving(bits, known);
+                self.bits = self.bits.max(bits as f32);
                 if self.kind == Kind::Unknown {
                     self.kind = Kind::Bound;
                 }
@@ -259,28 +261,25 @@ impl Capacity {
             (self.round_trip.min(self.latest_round_trip), 1.0)
         };
         let is_late = f64::from(round_trip) - least > QUEUE.max(least / 2.0) * calm;
-        let Some(asked) = self.asked.filter(|at| is_late && now < *at + FRESH) else {
+        if !is_late || now >= self.asked + FRESH {
             self.late_since = None;
             return false;
-        };
-        was_full || asked >= *self.late_since.get_or_insert(asked) + QUEUE_LASTS
+        }
+        let since = *self.late_since.get_or_insert(self.asked);
+        was_full || self.asked >= since + QUEUE_LASTS
     }
 
     /// Another path is full, and this one, which never was, may have room: let it have more, until it is full or traffic
     /// fits.
     pub(crate) fn raise(&mut self, now: Instant) {
-        let is_recent = self
-            .sent_since
-            .max(self.last_report)
-            .is_some_and(|last| now < last + LONGEST_WINDOW);
         let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
-        if is_known || self.full_since.is_some() || !is_recent {
+        if is_known || self.full_since.is_some() || !self.is_counted(now) {
             return;
         }
         let (bits, time) = self.windows.rate(MEASUREMENT);
         let raised = bits * GROWTH;
-        if time >= MEASUREMENT && bits > LEAST * 8.0 && raised > self.bits {
-            self.bits = raised;
+        if time >= MEASUREMENT && bits > LEAST * 8.0 && raised > self.bits.into() {
+            self.bits = raised as f32;
             self.confirmed = now;
             if self.kind == Kind::Unknown {
                 self.kind = Kind::Bound;
@@ -288,12 +287,10 @@ impl Capacity {
         }
     }
 
-    /// The path has failed, or another one of its link has.
+    /// The path has failed, or fell silent as another one of its link did.
     pub(crate) fn doubt(&mut self, now: Instant) {
-        if self.before_doubt == 0.0 && self.was_used_up(now) {
-            self.before_doubt = self.bits as f32;
-            self.bits *= DOUBTED;
-            self.confirmed = now;
+        if self.was_used_up(now) {
+            self.doubt.begin(self.bits.into(), now);
         }
         // What arrived until then says nothing of what will; that nothing arrives meanwhile does: the first packets that do come
         // all at once.
@@ -301,25 +298,32 @@ impl Capacity {
         self.full_since = None;
     }
 
-    /// Before nothing arrived any more as much did as fits, or packets queued.
+    /// The path works again.
+    pub(crate) fn note_revived(&mut self, now: Instant) {
+        self.doubt.note_revived(now);
+    }
+
+    /// Until it fell silent as much was carried as fits, or packets queued.
     fn was_used_up(&self, now: Instant) -> bool {
-        let least = USED_UP * self.bits;
+        let least = USED_UP * f64::from(self.bits);
         let (bits, time) = self.windows.rate_before(MEASUREMENT, least);
         let carried = time >= MEASUREMENT / 2 && bits >= least;
-        self.may_be_full(now) && (carried || self.was_full(now))
+        self.is_counted(now) && self.may_be_full(now) && (carried || self.was_full(now))
+    }
+
+    /// Something was carried of late.
+    fn is_counted(&self, now: Instant) -> bool {
+        self.sent_since
+            .max(self.last_report)
+            .is_some_and(|last| now <= last + LONGEST_WINDOW)
     }
 
     /// Lets go of what is too old; call now and then.
     pub(crate) fn expire(&mut self, now: Instant) {
-        let is_silent = [self.sent_since, self.last_report]
-            .into_iter()
-            .all(|last| last.is_none_or(|last| last + LONGEST_WINDOW < now));
-        if is_silent {
+        if !self.is_counted(now) {
             self.full_since = None;
         }
-        if self.before_doubt > 0.0 && self.confirmed + DOUBTED_FOR < now {
-            self.bits = std::mem::take(&mut self.before_doubt).into();
-        }
+        self.doubt.expire(now);
         if self.kind != Kind::Unknown && self.confirmed + MEMORY < now {
             self.kind = Kind::Unknown;
             self.bits = 0.0;
@@ -328,21 +332,21 @@ impl Capacity {
 
     /// In bit/s, and whether the receiver told it; `None` while it has never been full.
     pub(crate) fn get(&self) -> Option<(u64, bool)> {
-        let bits = if self.before_doubt > 0.0 {
-            self.before_doubt.into()
-        } else {
-            self.bits
-        };
         match self.kind {
-            Kind::Measured => Some((bits as u64, true)),
-            Kind::Estimated => Some((bits as u64, false)),
+            Kind::Measured => Some((self.bits as u64, true)),
+            Kind::Estimated => Some((self.bits as u64, false)),
             Kind::Unknown | Kind::Bound => None,
         }
     }
 
-    /// The same to share by, in bit/s: less while it is doubted.
-    pub(crate) fn expected(&self) -> Option<u64> {
-        self.get().map(|_| self.bits as u64)
+    /// In bit/s; to place flows by (`for_flows`) less while it is doubted. Whoever spreads packets would leave the path out for
+    /// that, and it could never show what fits.
+    pub(crate) fn known(&self, for_flows: bool) -> Option<u64> {
+        let (measured, _) = self.get()?;
+        Some(match for_flows {
+            true => self.doubt.expected(self.bits.into()) as u64,
+            false => measured,
+        })
     }
 
     /// When it was last measured; `None` if nothing is known.
@@ -364,11 +368,13 @@ impl Capacity {
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.windows.rate(MEASUREMENT);
         let is_carried = if time >= MEASUREMENT / 2 {
-            bits >= USED_UP * self.bits
+            bits >= USED_UP * f64::from(self.bits)
         } else {
             self.full_since.is_some()
         };
-        self.was_full(now) || self.may_be_full(now) && is_carried
+        // It was when it failed, and what counts is counted anew since then.
+        let was_until_doubted = self.doubt.is_recent(LOSS_MEMORY, now);
+        self.was_full(now) || was_until_doubted || self.may_be_full(now) && is_carried
     }
 
     /// What fits is known, and if only what leaves tells of that, a queue was felt.
@@ -544,7 +550,9 @@ mod tests {
         let is_about = |capacity: &Capacity, measured: u64, expected: u64| {
             let near = |bits: Option<u64>, to: u64| bits.is_some_and(|b| b.abs_diff(to) < 100_000);
             let get = capacity.get().map(|(bits, _)| bits);
-            near(get, measured) && near(capacity.expected(), expected)
+            near(get, measured)
+                && near(capacity.known(false), measured)
+                && near(capacity.known(true), expected)
         };
         assert!(is_about(&capacity, rate, rate));
         // A failure right after the first one is no second reason.
@@ -553,9 +561,14 @@ mod tests {
             assert!(is_about(&capacity, rate, rate / 4), "{capacity:?}");
         }
         let mut unused = capacity.clone();
-        unused.expire(now + DOUBTED_FOR + TENTH);
+        unused.expire(now + TENTH * 601);
         assert!(is_about(&unused, rate, rate));
-        now = report(&mut capacity, now, 3, rate, 0.0);
+        // What comes all at once says nothing, and half of what fitted proves half.
+        now = report(&mut capacity, now, 1, rate / 2, 0.0);
+        assert!(is_about(&capacity, rate, rate / 4));
+        now = report(&mut capacity, now, 9, rate / 2, 0.0);
+        assert!(is_about(&capacity, rate, rate / 2), "{capacity:?}");
+        now = report(&mut capacity, now, 9, rate, 0.0);
         assert!(is_about(&capacity, rate, rate));
         // It carries next to nothing of what fits.
         now = report(&mut capacity, now, 60, rate / 10, 0.0);
@@ -574,8 +587,9 @@ mod tests {
             let now = report(&mut capacity, now, 4, 0, 0.0);
             assert!(!capacity.is_used_up(now));
             capacity.doubt(now);
+            assert_eq!(capacity.is_used_up(now + TENTH), is_doubted);
             let (measured, _) = capacity.get().expect("it was full");
-            let part = capacity.expected().expect("it was full") as f64 / measured as f64;
+            let part = capacity.known(true).expect("it was full") as f64 / measured as f64;
             assert_eq!(part < 0.3, is_doubted, "{part}");
         }
     }

@@ -22,15 +22,6 @@ use crate::probe_interval::Standby;
 use crate::quality::relative_quality;
 use crate::status::BondState;
 
-/// What is known to fit on a path, in bit/s. Where shares follow that, doubts count: others would leave a path out for them.
-fn known_capacity(base: BasePolicy, member: &Member) -> Option<u64> {
-    let capacity = &member.quality.capacity;
-    match base {
-        BasePolicy::BalanceAware => capacity.expected(),
-        _ => capacity.get().map(|(bits, _)| bits),
-    }
-}
-
 /// What a path loses while it is used, all of its wire would: another port is no way out, and what another port lost some time
 /// ago says less than what the one in use does not lose now.
 fn share_faults(views: &mut [View]) {
@@ -114,6 +105,7 @@ impl Bond {
             if let Some(member) = self.members.get_mut(id) {
                 if let Some(capacity) = capacity {
                     member.quality.capacity = capacity;
+                    member.quality.capacity.note_revived(now);
                 }
                 member.engage(now);
             }
@@ -139,15 +131,22 @@ impl Bond {
             .collect();
         let qualities = relative_quality(&self.settings.quality, &terms);
         let mut qualities = proven.into_iter().zip(qualities).peekable();
+        let places_flows = self.places_flows();
         for (view, (id, member)) in views.iter_mut().zip(&mut self.members) {
             let own = qualities.next_if(|(proven, _)| proven == id);
             member.relative_quality = own.map_or(0.0, |(_, quality)| quality);
             view.quality = member.relative_quality;
-            view.measured = known_capacity(self.settings.base, member);
+            view.measured = member.quality.capacity.known(places_flows);
         }
         self.share_capacities(&mut views);
         share_faults(&mut views);
         views
+    }
+
+    /// Flows are placed by shares that follow capacity.
+    fn places_flows(&self) -> bool {
+        self.settings.base == BasePolicy::BalanceAware
+            && !balance_aware::places_packets(self.settings.balance, self.traits.can_reorder)
     }
 
     /// Who knows best what fits on the wire of a path, if any path does.
@@ -163,7 +162,7 @@ impl Bond {
         for view in views.iter_mut().filter(|view| !view.is_used) {
             let member = self.members.get(&view.id);
             if let Some(known) = member.and_then(|member| self.best_informed(member)) {
-                view.measured = known_capacity(self.settings.base, known);
+                view.measured = known.quality.capacity.known(self.places_flows());
                 view.reached = known.quality.capacity.bound();
             }
         }
@@ -187,16 +186,12 @@ impl Bond {
                 settings.packets_per_link,
                 &self.decided,
             ),
-            BasePolicy::BalanceAware
-                if balance_aware::places_packets(settings.balance, self.traits.can_reorder) =>
-            {
-                balance_aware::packet_plan(
-                    views,
-                    self.overflows,
-                    self.traits.can_reorder,
-                    &self.decided,
-                )
-            }
+            BasePolicy::BalanceAware if !self.places_flows() => balance_aware::packet_plan(
+                views,
+                self.overflows,
+                self.traits.can_reorder,
+                &self.decided,
+            ),
             BasePolicy::BalanceXor | BasePolicy::BalanceAware => {
                 self.decide_slots(views, events, now)
             }

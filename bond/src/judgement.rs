@@ -162,12 +162,14 @@ impl Member {
     /// What is lost is what does not fit: some senders, BBR's above all, lose a quarter and more for as long as they share a
     /// short queue. Where shares follow capacity, or the other paths are full as well, leaving such a path would only fill those.
     fn is_just_full(&self, settings: &PolicySettings, now: Instant) -> bool {
-        let is_full = match settings.base {
+        let leaving_only_fills_others = match settings.base {
             BasePolicy::BalanceAware => true,
             BasePolicy::BalanceXor => self.others_are_full,
             _ => false,
         };
-        is_full && settings.limits.loss.is_none() && self.quality.capacity.is_used_up(now)
+        leaving_only_fills_others
+            && settings.limits.loss.is_none()
+            && self.quality.capacity.is_used_up(now)
     }
 
     /// Senders that begin together may lose most of what they send before a question shows the queue that they make.
@@ -324,6 +326,32 @@ impl Member {
             } else {
                 EventKind::Pardoned { path: self.label() }
             });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Senders that begin together fill a path before anything tells that it is full, where their flows can be placed anew.
+    #[test]
+    fn plain_loss_has_to_last_while_it_may_be_a_beginning() {
+        for (base, dwells) in [
+            (BasePolicy::BalanceAware, [START_DWELL, FULL_DWELL]),
+            (BasePolicy::BalanceXor, [START_DWELL, FULL_DWELL]),
+            (BasePolicy::BalanceRr, [Duration::ZERO; 2]),
+            (BasePolicy::ActiveBackup, [Duration::ZERO; 2]),
+        ] {
+            let settings = PolicySettings::standard(base);
+            let mut member = Member::example(&settings);
+            let mut dwell_at = |tenths: u64| {
+                let now = Instant::from_millis(100 * tenths);
+                member.quality.losses.add((10, 2), false, true, now);
+                member.plain_loss_dwell(&settings, now)
+            };
+            let found: Vec<Duration> = (10..60).map(&mut dwell_at).collect();
+            assert_eq!([found[5], found[40]], dwells, "{base}");
         }
     }
 }

@@ -355,6 +355,25 @@ mod tests {
     }
 
     #[test]
+    fn what_has_just_begun_has_next_to_no_past() {
+        let mut path = Path::new(1);
+        assert!(!path.loss.has_just_begun(Instant::from_millis(1000)));
+        let begun: Vec<bool> = (0..40)
+            .map(|_| {
+                path.step(200, 0.0);
+                path.loss.has_just_begun(Instant::from_millis(path.now))
+            })
+            .collect();
+        // Two seconds are judged, and half a second beside them is no beginning any more.
+        let until = begun.iter().position(|begun| !begun);
+        assert!(
+            until.is_some_and(|tenths| (19..=26).contains(&tenths)),
+            "{begun:?}"
+        );
+        assert!(begun[30..].iter().all(|begun| !begun));
+    }
+
+    #[test]
     fn one_lost_probe_makes_no_lossy_path() {
         let mut loss = Loss::default();
         let at = Instant::from_millis;

@@ -281,3 +281,22 @@ impl Member {
         }
     }
 }
+
+#[cfg(test)]
+impl Member {
+    /// A path that works, since the beginning of time.
+    pub(crate) fn example(settings: &crate::config::PolicySettings) -> Self {
+        let info = PathInfo {
+            id: crate::path::PathId(1),
+            interface: "wan1".to_owned(),
+            interface_mac: None,
+            local: "10.0.0.1:9993".parse().expect("an address"),
+            remote: "10.0.0.2:9993".parse().expect("an address"),
+            link_up: true,
+            confirmed: true,
+        };
+        let rule = Arc::new(Rule::resolve(&info, settings, false));
+        let now = Instant::from_millis(0);
+        Self::new(info, rule, Punishment::default(), 0, now)
+    }
+}

@@ -318,7 +318,12 @@ impl Quality {
                 0 => 1.0,
                 _ => (packets as f64 / PACKETS).min(1.0),
             };
-            self.packet_bytes = (known + (mean - known) * part).round() as u16;
+            let next = known + (mean - known) * part;
+            // Towards what left: a change of less than a byte would be none.
+            self.packet_bytes = match mean > known {
+                true => next.ceil() as u16,
+                false => next.floor() as u16,
+            };
         }
         let (loss, outcomes) = self.loss(now);
         let loss = if outcomes >= ENOUGH_OUTCOMES {

@@ -25,7 +25,7 @@ const LATE: Duration = Duration::from_millis(20);
 const EXCUSE: Duration = Duration::from_millis(25);
 const EXCUSE_AGAIN: Duration = Duration::from_millis(300);
 /// A path that loses this part of what another one loses is no better.
-const LOSES_AS_WELL: f64 = 0.4;
+const NO_BETTER: f64 = 0.4;
 /// Paths that are asked when another one is suspected.
 const WITNESSES: usize = 2;
 
@@ -107,23 +107,25 @@ impl Bond {
             let links = works.filter(|other| other.standby != Some(Standby::Port));
             let links: Vec<&Member> = links.map(|other| &**other).collect();
             let mut used = links.iter().filter(|other| other.is_used).peekable();
-            let are_full =
+            let others_are_full =
                 used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
             let loss = |member: &Member| {
                 let (loss, outcomes) = member.quality.loss(now);
                 (outcomes >= ENOUGH_OUTCOMES).then_some(loss)
             };
-            let lose_too = loss(member).is_some_and(|own| {
-                let loses = |other: &&Member| loss(other) > Some(LOSES_AS_WELL * own);
+            let others_lose_too = loss(member).is_some_and(|own| {
+                let loses = |other: &&Member| loss(other) > Some(NO_BETTER * own);
                 !links.is_empty() && links.iter().all(loses)
             });
-            (has_alternative, are_full, lose_too)
+            (has_alternative, others_are_full, others_lose_too)
         };
         let found: Vec<(bool, bool, bool)> = self.members.values().map(|m| beside(m)).collect();
-        for (member, (has_alternative, are_full, lose)) in self.members.values_mut().zip(found) {
-            member.has_alternative = has_alternative;
-            member.others_are_full = are_full;
-            member.others_lose_too = lose;
+        for (member, beside) in self.members.values_mut().zip(found) {
+            (
+                member.has_alternative,
+                member.others_are_full,
+                member.others_lose_too,
+            ) = beside;
         }
     }
 

@@ -22,6 +22,8 @@ const REPORTS_COUNT_FOR: Duration = Duration::from_millis(250);
 const STALLED: Duration = Duration::from_millis(300);
 /// A path whose last proof is older than this is asked as it is put to use.
 const FRESH: Duration = Duration::from_millis(100);
+/// Under load a report proves a path ten times a second: one that is not proven for longer is silent.
+const PROVEN_WITHIN: Duration = Duration::from_millis(125);
 
 /// What a path's doings depend on besides itself.
 #[derive(Clone, Copy, Debug)]
@@ -81,6 +83,7 @@ impl Member {
                 self.life.punishment.take_back_failure();
             }
             self.prober.reset();
+            self.quality.capacity.note_revived(now);
             self.quality.set_up(true, now);
             self.detection = None;
         }
@@ -144,7 +147,8 @@ impl Member {
             .map(|since| now.duration_since(since));
         let failed = self.life.fail(cause, now);
         if failed {
-            if cause != Cause::Link {
+            // Others say nothing of the wire: what an operator asks for, or that an interface was taken down.
+            if matches!(cause, Cause::Silent | Cause::OneWay) {
                 self.quality.capacity.doubt(now);
             }
             self.prober.reset();
@@ -159,7 +163,13 @@ impl Member {
     pub(crate) fn suspect(&mut self, now: Instant) {
         if self.life.phase == Phase::Up {
             self.suspected = Some(now);
-            self.quality.capacity.doubt(now);
+            if self
+                .life
+                .last_proof
+                .is_none_or(|at| at + PROVEN_WITHIN < now)
+            {
+                self.quality.capacity.doubt(now);
+            }
             self.suspicion.doubt(Reason::Untried, now);
             self.prober.hurry(2);
         }
@@ -373,13 +383,8 @@ impl Member {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::config::{BasePolicy, PolicySettings};
-    use crate::failover::Punishment;
-    use crate::path::PathInfo;
-    use crate::rule::Rule;
+    use crate::config::BasePolicy;
 
     const TENTH: Duration = Duration::from_millis(100);
 
@@ -401,19 +406,9 @@ mod tests {
 
     /// A path that is used for a second, beside another one.
     fn used(is_full: bool) -> (Member, Instant) {
-        let info = PathInfo {
-            id: PathId(1),
-            interface: "wan1".to_owned(),
-            interface_mac: None,
-            local: "10.0.0.1:9993".parse().unwrap(),
-            remote: "10.0.0.2:9993".parse().unwrap(),
-            link_up: true,
-            confirmed: true,
-        };
         let settings = PolicySettings::standard(BasePolicy::BalanceAware);
-        let rule = Arc::new(Rule::resolve(&info, &settings, false));
+        let mut member = Member::example(&settings);
         let mut now = Instant::from_millis(0);
-        let mut member = Member::new(info, rule, Punishment::default(), 0, now);
         (member.is_used, member.has_alternative) = (true, true);
         member.quality.add_round_trip(NEAR, now);
         for _ in 0..10 {
@@ -486,6 +481,29 @@ mod tests {
         member.fail(Cause::Unproven, now);
         assert!(member.prove(now, true, now + TENTH));
         assert_eq!(member.life.punishment, before);
+    }
+
+    #[test]
+    fn only_what_speaks_against_the_wire_makes_what_fits_doubtful() {
+        let doubted = |happen: &dyn Fn(&mut Member, Instant)| {
+            let (mut member, now) = used(true);
+            happen(&mut member, now);
+            let capacity = &member.quality.capacity;
+            let known = [true, false].map(|for_flows| capacity.known(for_flows).unwrap_or(0));
+            known[0] < known[1] / 2
+        };
+        for (cause, expected) in [
+            (Cause::Silent, true),
+            (Cause::OneWay, true),
+            (Cause::Link, false),
+            (Cause::Unproven, false),
+        ] {
+            let failed = doubted(&|member, now| assert!(member.fail(cause, now)));
+            assert_eq!(failed, expected, "{cause:?}");
+        }
+        // Another path of the link failed: this one still works, or is silent as well.
+        assert!(!doubted(&|member, now| member.suspect(now)));
+        assert!(doubted(&|member, now| member.suspect(now + 2 * TENTH)));
     }
 
     #[test]

@@ -53,14 +53,16 @@ impl Windows {
         self.rate_before(time, 0.0)
     }
 
-    /// The same of the windows that came before the latest ones of less than `least` bit/s.
+    /// The same of the windows that came before the latest ones of less than `least` bit/s, unless those took longer than `time`.
     pub(crate) fn rate_before(&self, time: Duration, least: f64) -> (f64, Duration) {
-        let (mut bytes, mut counted) = (0.0, Duration::ZERO);
-        let known = self.latest.iter().rev().filter(|window| window.time > 0);
-        let carried =
-            known.skip_while(|window| window.bytes() * 8.0 < least * window.time().as_secs_f64());
-        for window in carried {
-            if counted >= time {
+        let (mut bytes, mut counted, mut skipped) = (0.0, Duration::ZERO, Duration::ZERO);
+        for window in self.latest.iter().rev().filter(|window| window.time > 0) {
+            let carries_less = window.bytes() * 8.0 < least * window.time().as_secs_f64();
+            if counted.is_zero() && carries_less {
+                skipped += window.time();
+                continue;
+            }
+            if counted >= time || skipped > time {
                 break;
             }
             bytes += window.bytes();
@@ -108,6 +110,8 @@ mod tests {
         assert!((4e6..4.1e6).contains(&bits) && time == TENTH * 6);
         let (bits, time) = windows.rate_before(TENTH * 6, 4e6);
         assert!((bits / 8e6 - 1.0).abs() < 0.001 && time == TENTH * 3);
-        assert_eq!(windows.rate_before(TENTH, 9e6).1, Duration::ZERO);
+        assert_eq!(windows.rate_before(TENTH * 6, 9e6).1, Duration::ZERO);
+        // That was too long ago.
+        assert_eq!(windows.rate_before(TENTH * 2, 4e6).1, Duration::ZERO);
     }
 }

@@ -1,13 +1,15 @@
 //! What a bond costs beside its data, on the wire, to the byte: requirements 27 and 28.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use protocol::Instant;
+use node::io::LinkId;
+use protocol::packet::PacketView;
+use protocol::{Instant, Suite, Verb};
 use serde_json::{Value, json};
 
 use crate::flows::{DATAGRAM_LENGTH, linux_flows};
-use crate::multipath::{A, B, ECHO_LENGTH, KINDS, Kind, Multipath, ms, policy, seconds};
+use crate::multipath::{A, B, ECHO_LENGTH, KINDS, Kind, Multipath, ip, ms, policy, seconds};
 
 /// Ethernet, IPv4 and UDP.
 const HEADERS: usize = 14 + 20 + 8;
@@ -156,4 +158,42 @@ fn control_is_two_thousandths_of_the_bytes_under_load() {
             "{control} of {all}: {share}"
         );
     }
+}
+
+/// HELLO costs more than any other packet of an idle bond.
+#[test]
+fn a_bonded_peer_is_greeted_over_one_port_and_over_links_that_do_not_work() {
+    let both = [(); 2].map(|()| policy("active-backup", json!({})));
+    let mut net = Multipath::with_ports(Kind::Ours, 55, (3, 2), both);
+    net.settle(A);
+    for from in [A, B] {
+        net.load(from, &linux_flows(1), ms(1000));
+    }
+    net.run(seconds(60));
+    // HELLOs to the other member, and the links that they left by.
+    let greetings = |net: &mut Multipath| {
+        let first = net.world.net.nodes[A].sent.len();
+        net.run(seconds(1530));
+        let sent = &net.world.net.nodes[A].sent[first..];
+        let hellos = sent.iter().filter(|sent| {
+            let view = PacketView::new(&sent.bytes);
+            let is_hello = |view: PacketView| {
+                view.suite() == Some(Suite::Poly1305) && view.verb() == Some(Verb::Hello)
+            };
+            (1..=3).any(|link| sent.to.ip() == ip(B, link)) && view.is_some_and(is_hello)
+        });
+        let links: Vec<Option<LinkId>> = hellos.map(|sent| sent.link).collect();
+        let distinct: BTreeSet<_> = links.iter().copied().collect();
+        (links.len(), distinct)
+    };
+    let (count, links) = greetings(&mut net);
+    println!("{count} by {links:?}");
+    assert!((4..=6).contains(&count) && links.len() == 1 && !links.contains(&None));
+    net.cut(3);
+    let (count, links) = greetings(&mut net);
+    println!("without the third link: {count} by {links:?}");
+    // The two ports of that link as well.
+    assert!(count >= 12 && links.len() == 3, "{count} by {links:?}");
+    net.mend(3);
+    net.settle(A);
 }

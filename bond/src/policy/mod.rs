@@ -10,6 +10,7 @@ mod load;
 pub mod none;
 pub mod placement;
 pub mod queue;
+mod relief;
 pub mod slots;
 
 use std::collections::BTreeMap;

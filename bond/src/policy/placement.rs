@@ -9,27 +9,19 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::load::Active;
+use super::relief::Relief;
 use super::slots::{Mobility, PER_STEP, SlotTable, UNSETTLED};
 use crate::path::PathId;
 
-/// A flow moves for this much more, and onto a path without flows even for less, since all the others gain by it and nobody
-/// learns otherwise that the path has become wider. It leaves if it would get this much more among other flows, or that much
-/// more on a path that is empty as well.
-const GAIN: f64 = 1.2;
-const GAIN_OF_EMPTY: f64 = 0.4;
-const GAIN_OF_ONLY: f64 = 3.0;
-const GAIN_OF_ONLY_TO_EMPTY: f64 = 1.5;
+/// A flow moves for this much more.
+pub(super) const GAIN: f64 = 1.2;
 /// A new flow moves for this much more.
 const GAIN_OF_YOUNG: f64 = 1.1;
 /// For so much more a flow moves although it was moved lately: that was a mistake. Little is known while flows settle down.
 const GAIN_OF_MISTAKEN: f64 = 3.0;
 const GAIN_OF_UNSETTLED: f64 = 1.5;
 /// Less than this part of a flow is none.
-const FLOW: f64 = 0.5;
-/// A path is relieved after it was full this long.
-const FULL_ENOUGH: Duration = Duration::from_millis(500);
-/// A path with room is filled less than this.
-const ROOM: f64 = 0.8;
+pub(super) const FLOW: f64 = 0.5;
 /// The only flow of a full path tries a path of unknown capacity after this time, and is back after that one unless it
 /// gained; the next trial comes no sooner than the third and, if it failed, the fourth.
 const TRIAL_AFTER: Duration = Duration::from_secs(1);
@@ -98,9 +90,10 @@ pub(super) struct Trial {
 }
 
 /// Flows that are active, and how many there are on each path.
-struct Tally {
-    flows: Vec<(Active, usize, f64)>,
-    counts: Vec<f64>,
+pub(super) struct Tally {
+    /// Each with its path's place and with what part of a flow it is.
+    pub(super) flows: Vec<(Active, usize, f64)>,
+    pub(super) counts: Vec<f64>,
     /// Bytes per second.
     rates: Vec<f64>,
 }
@@ -156,7 +149,8 @@ impl SlotTable {
         }
     }
 
-    fn wanted_by_place(&self) -> Vec<f64> {
+    /// Target shares, by place.
+    pub(super) fn wanted_by_place(&self) -> Vec<f64> {
         let share = |path| self.wanted.get(path).copied().unwrap_or(0.0);
         self.paths.iter().map(share).collect()
     }
@@ -225,7 +219,10 @@ impl SlotTable {
         };
         let is_empty: Vec<bool> = tally.counts.iter().map(|count| *count < FLOW).collect();
         let (mut moves, reason) = match evened.is_empty() {
-            true => (self.relieve(tally, &lanes, follows, now), "full path"),
+            true => {
+                let relief = Relief::new(self, tally, &lanes, follows, now);
+                (relief.moves(), "full path")
+            }
             false => (evened, "uneven load"),
         };
         if moves.is_empty() {
@@ -260,7 +257,12 @@ impl SlotTable {
 
     /// Whether a flow may leave a path that gives it `present` for one that has `left` for it: it is movable, or was moved to
     /// the wrong place.
-    fn may_be_moved(&self, flow: &Active, (present, left): (f64, f64), now: Instant) -> bool {
+    pub(super) fn may_be_moved(
+        &self,
+        flow: &Active,
+        (present, left): (f64, f64),
+        now: Instant,
+    ) -> bool {
         let gain_of_mistaken = match now < self.unsettled_until {
             true => GAIN_OF_UNSETTLED,
             false => GAIN_OF_MISTAKEN,
@@ -321,105 +323,6 @@ impl SlotTable {
             errors[to] += flow.rate;
             counts[from] -= weight;
             counts[to] += weight;
-            moves.push((flow.slot, to));
-        }
-        moves
-    }
-
-    /// Flows leave full paths for those that would give them more. `by_share`: target shares are compared, and a full path
-    /// may take flows too; else measured capacities, and only paths with room take any.
-    fn relieve(
-        &self,
-        mut tally: Tally,
-        lanes: &[Lane],
-        by_share: bool,
-        now: Instant,
-    ) -> Vec<(usize, usize)> {
-        let most = lanes
-            .iter()
-            .filter_map(|lane| lane.capacity)
-            .fold(0.0, f64::max);
-        let shares = self.wanted_by_place();
-        let capacity = |place: usize| {
-            if by_share {
-                shares[place]
-            } else {
-                lanes[place].capacity.unwrap_or(most)
-            }
-        };
-        let is_full = |place: &usize| {
-            lanes[*place]
-                .full_since
-                .is_some_and(|since| since + FULL_ENOUGH <= now)
-        };
-        let has_room = |place: &usize| {
-            by_share
-                || lanes[*place].full_since.is_none()
-                    && lanes[*place].rate < ROOM * capacity(*place)
-        };
-        let mut moves = Vec::new();
-        while moves.len() < PER_STEP {
-            let part = |place: &usize| capacity(*place) / tally.counts[*place];
-            let from = (0..lanes.len())
-                .filter(is_full)
-                .filter(|place| tally.counts[*place] >= FLOW)
-                .min_by(|a, b| part(a).total_cmp(&part(b)));
-            let Some(from) = from else {
-                break;
-            };
-            let is_alone = tally.counts[from] < 1.0 + FLOW;
-            let left = |place: &usize| capacity(*place) / (tally.counts[*place] + 1.0);
-            let present = capacity(from) / tally.counts[from].max(1.0);
-            let is_empty = |place: &usize| tally.counts[*place] < FLOW;
-            // A flow moves for more than it has at present.
-            let worth = |place: &usize| {
-                let margin = match (is_alone, is_empty(place)) {
-                    (true, true) => GAIN_OF_ONLY_TO_EMPTY,
-                    (true, false) => GAIN_OF_ONLY,
-                    (false, true) => GAIN_OF_EMPTY,
-                    (false, false) => GAIN,
-                };
-                left(place) / margin
-            };
-            let others = || {
-                (0..lanes.len())
-                    .filter(|place| *place != from && !(is_alone && lanes[*place].is_unknown))
-                    .filter(has_room)
-            };
-            let best = others().max_by(|a, b| worth(a).total_cmp(&worth(b)));
-            let best = best.filter(|place| worth(place) > present);
-            let empty = || {
-                let empty = others().filter(|place| is_empty(place) && !is_alone);
-                empty.max_by(|a, b| capacity(*a).total_cmp(&capacity(*b)))
-            };
-            let Some(to) = best.or_else(empty) else {
-                break;
-            };
-            // The slow among flows that share a path unequally gain by an empty one that the others would not gain by.
-            let gains = |rate: f64| {
-                let fits = lanes[to].capacity.unwrap_or(0.0);
-                best.is_some() || fits > GAIN * 8.0 * rate
-            };
-            let candidates = (0..tally.flows.len()).filter(|index| {
-                let (flow, place, weight) = &tally.flows[*index];
-                *place == from
-                    && *weight >= FLOW
-                    && gains(flow.rate)
-                    && self.may_be_moved(flow, (present, left(&to)), now)
-            });
-            let rank = |index: &usize| {
-                let (flow, ..) = &tally.flows[*index];
-                (if is_empty(&to) { flow.rate } else { 0.0 }, flow.slot)
-            };
-            let Some(index) = candidates.min_by(|a, b| {
-                let ((a, a_slot), (b, b_slot)) = (rank(a), rank(b));
-                a.total_cmp(&b).then(a_slot.cmp(&b_slot))
-            }) else {
-                break;
-            };
-            let (flow, _, weight) = tally.flows.swap_remove(index);
-            tally.counts[from] -= weight;
-            tally.counts[to] += weight;
             moves.push((flow.slot, to));
         }
         moves

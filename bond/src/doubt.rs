@@ -1,0 +1,113 @@
+//! What is expected of a path that failed while it was full: it may be narrower when it is back.
+
+use std::time::Duration;
+
+use protocol::Instant;
+
+/// It is taken for so much of what it was until it shows what fits: too little is found out as soon as more arrives, too much
+/// only after flows were put on it and a queue has built.
+const DOUBTED: f64 = 0.25;
+/// What arrives proves all of what fitted if it is this part of that.
+const PROVES: f64 = 0.8;
+/// For so long at most: if nothing was put on it nothing shows.
+const DOUBTED_FOR: Duration = Duration::from_secs(60);
+
+/// Of them thirteen years can be counted.
+fn tenths(at: Instant) -> u32 {
+    (at.as_millis() / 100) as u32
+}
+
+/// A doubt about what was measured, or none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Doubt {
+    /// Bit/s; 0: there is no doubt.
+    expected: f32,
+    /// Since when it is doubted, or has worked again, in tenths of a second.
+    since: u32,
+}
+
+impl Doubt {
+    /// From now on `measured`, in bit/s, is doubted. Another failure before anything was measured is no second reason.
+    pub(crate) fn begin(&mut self, measured: f64, now: Instant) {
+        if !self.is_open() {
+            self.expected = (measured * DOUBTED) as f32;
+            self.since = tenths(now);
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.expected > 0.0
+    }
+
+    /// The doubt began, or the path came back, no longer ago than that.
+    pub(crate) fn is_recent(&self, time: Duration, now: Instant) -> bool {
+        self.is_open() && tenths(now) <= self.since + tenths(Instant::default() + time)
+    }
+
+    /// What to expect of a path, in bit/s, on which that was measured.
+    pub(crate) fn expected(&self, measured: f64) -> f64 {
+        if self.is_open() {
+            measured.min(self.expected.into())
+        } else {
+            measured
+        }
+    }
+
+    /// So much arrives, in bit/s, without a queue: no less fits.
+    pub(crate) fn note_arriving(&mut self, bits: f64, measured: f64) {
+        if bits >= PROVES * measured {
+            self.end();
+        } else if self.is_open() {
+            self.expected = self.expected.max(bits as f32);
+        }
+    }
+
+    /// What fits was measured anew.
+    pub(crate) fn end(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The path works again: from now on it can show what fits.
+    pub(crate) fn note_revived(&mut self, now: Instant) {
+        self.since = self.since.max(tenths(now));
+    }
+
+    /// Ends if it has lasted too long; call now and then while the path works.
+    pub(crate) fn expire(&mut self, now: Instant) {
+        if self.is_open() && !self.is_recent(DOUBTED_FOR, now) {
+            self.end();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_doubt_ends_with_what_proves_it_wrong_or_after_a_minute() {
+        let at = Instant::from_millis;
+        let mut doubt = Doubt::default();
+        assert_eq!(doubt.expected(8e6), 8e6);
+        for millis in [1000, 2000] {
+            doubt.begin(8e6, at(millis));
+            assert_eq!(doubt.expected(8e6), 2e6);
+        }
+        assert!(doubt.is_recent(Duration::from_secs(5), at(6000)));
+        assert!(!doubt.is_recent(Duration::from_secs(5), at(6100)));
+        // Some of it proves as much, and no more.
+        for (arriving, expected) in [(1e6, 2e6), (4e6, 4e6), (3e6, 4e6)] {
+            doubt.note_arriving(arriving, 8e6);
+            assert!(doubt.is_open() && doubt.expected(8e6) == expected);
+        }
+        let mut proven = doubt;
+        proven.note_arriving(6.5e6, 8e6);
+        assert!(!proven.is_open());
+        // The minute begins when the path works again.
+        doubt.note_revived(at(500_000));
+        doubt.expire(at(560_000));
+        assert!(doubt.is_open());
+        doubt.expire(at(560_100));
+        assert!(!doubt.is_open());
+    }
+}
