@@ -177,7 +177,7 @@ fn a_bonded_peer_is_greeted_over_one_port_and_over_links_that_do_not_work() {
         let sent = &net.world.net.nodes[A].sent[first..];
         let hellos = sent.iter().filter(|sent| {
             let view = PacketView::new(&sent.bytes);
-            let is_hello = |view: PacketView| {
+            let is_hello = |view: PacketView<'_>| {
                 view.suite() == Some(Suite::Poly1305) && view.verb() == Some(Verb::Hello)
             };
             (1..=3).any(|link| sent.to.ip() == ip(B, link)) && view.is_some_and(is_hello)
