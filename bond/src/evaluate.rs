@@ -6,7 +6,7 @@ use std::sync::Arc;
 use protocol::Instant;
 
 use crate::bond::{Bond, Output};
-use crate::config::{BalancePolicy, BasePolicy, LinkMode, RebalanceStrategy};
+use crate::config::{BalancePolicy, BasePolicy, LinkMode, LinkSelectMethod, RebalanceStrategy};
 use crate::event::{EventKind, Trigger};
 use crate::failover::Phase;
 use crate::member::Member;
@@ -204,7 +204,14 @@ impl Bond {
         events: &mut Vec<EventKind>,
         now: Instant,
     ) -> Plan<PathId> {
-        let choice = active_backup::choose(views, self.settings.link_select, self.active, now);
+        let mut choice = active_backup::choose(views, self.settings.link_select, self.active, now);
+        if choice.trigger.is_none()
+            && self.settings.link_select == LinkSelectMethod::Optimize
+            && let Some(path) =
+                active_backup::try_capacity(views, self.active, &mut self.slots.trials, now)
+        {
+            choice = active_backup::switch(views, path, Trigger::Trial, now);
+        }
         if let Some(trigger) = choice.trigger {
             self.announce(
                 self.active.path,

@@ -134,6 +134,8 @@ pub enum Trigger {
     Better,
     /// The old one loses packets or exceeds a limit.
     Quality,
+    /// To see whether more fits on it, or because more does not.
+    Trial,
     /// An operator said so.
     Operator,
 }
@@ -147,6 +149,7 @@ impl Trigger {
             Self::Always => "always",
             Self::Better => "better",
             Self::Quality => "quality",
+            Self::Trial => "trial",
             Self::Operator => "operator",
         }
     }
@@ -171,6 +174,7 @@ impl EventKind {
             Self::Link { up: false, .. } => "link-down",
             Self::ActiveChanged { trigger, .. } => match trigger {
                 Trigger::Operator => "rotate",
+                Trigger::Trial => "trial",
                 Trigger::Always | Trigger::Better => "failback",
                 Trigger::First | Trigger::Dead | Trigger::Quality => "failover",
             },

@@ -53,7 +53,7 @@
 //! [`config`] reads settings · [`bond`] is the bond's verbs, `roster` its paths, `evaluate` and `idle` its decision ·
 //! `member`, `rule`, [`failover`], `watch`, `judgement`, [`suspicion`], [`quality`], `loss`, `capacity`, [`probe`],
 //! [`probe_interval`] make up one path, `supervise` compares them · [`policy`] holds the policies · [`plan`] and
-//! [`flow`] are what workers run · [`qos`] measures with stock peers, bonded or not · [`command`], [`event`], `tell`,
+//! [`flow`] are what workers run · [`qos`] and [`sampling`] measure with stock peers, bonded or not · [`command`], [`event`], `tell`,
 //! [`status`] face the operator. Keys and their meaning are in `docs/bonding.md`.
 
 mod account;
@@ -86,6 +86,7 @@ mod rehearsal;
 mod report;
 mod roster;
 mod rule;
+pub mod sampling;
 pub mod status;
 mod supervise;
 pub mod suspicion;
@@ -105,4 +106,5 @@ pub use plan::{Cursor, PathIndex, Pick, Plan};
 pub use qos::{QosLedger, QosSamples};
 pub use rehearsal::Rehearsal;
 pub use roster::MAX_PATHS;
+pub use sampling::Sampling;
 pub use status::{BondState, BondStatus, CapacitySource, PathStatus};

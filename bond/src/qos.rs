@@ -18,11 +18,16 @@ const SHORTEST_INTERVAL: Duration = Duration::from_millis(160);
 /// for 600 s: of the three that it gets in that time two may be lost.
 const PROBE_RECORDS: Duration = Duration::from_secs(180);
 
-/// Loss is only told from reports in intervals with fewer sent records: 1.14.1 leaves out what does not fit one report.
+/// Where the peer may have had no room for all records, fewer that should be there tell nothing of loss.
 const LOSS_LIMIT: usize = 100;
+/// So many that left between those of one report and those of the next are missing because a report is.
+const MISSED_REPORT: usize = 8;
 
-/// Sampled packets stand for so many.
-const PER_SAMPLE: u64 = 2;
+/// Half of all packets have lower ids.
+const MIDDLE: PacketId = PacketId(1 << 63);
+
+/// Of packets whose wire id is left to chance one in so many is sampled.
+pub const BY_CHANCE: u16 = 2;
 /// Fewer records say too little of a rate: by chance it would be off by a fifth.
 const ENOUGH_RECORDS: usize = 30;
 /// A report may take so much longer than the one before it.
@@ -50,11 +55,20 @@ pub struct QosSamples {
     pub arrived: Option<(u64, Duration)>,
 }
 
+/// A sampled packet that was sent.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    packet: PacketId,
+    at: Instant,
+    /// Packets that it stands for.
+    one_in: u16,
+}
+
 /// Both records of one path.
 #[derive(Clone, Debug)]
 pub struct QosLedger {
     interval: Duration,
-    sent: VecDeque<(PacketId, Instant)>,
+    sent: VecDeque<Sent>,
     received: VecDeque<(PacketId, Instant)>,
     /// When the first probe of the peer was noted, and until when no other is.
     probe_records: Option<(Instant, Instant)>,
@@ -65,6 +79,8 @@ pub struct QosLedger {
     last_heard: Option<Instant>,
     /// When the first packet of all that were ever reported was sent: the peer records none before it has the path in a bond.
     recorded_since: Option<Instant>,
+    /// When the latest packet of all that were ever reported was sent.
+    covered_until: Option<Instant>,
     /// Reports in a row that had room for far more than what they held.
     sparse: u32,
 }
@@ -82,12 +98,13 @@ impl QosLedger {
             overflowed: false,
             last_heard: None,
             recorded_since: None,
+            covered_until: None,
             sparse: 0,
         }
     }
 
-    /// A packet left on this path. Ignored unless [`is_sampled`].
-    pub fn handle_sent(&mut self, packet: PacketId, now: Instant) {
+    /// A packet left on this path, one in so many of which is sampled. Ignored unless [`is_sampled`].
+    pub fn handle_sent(&mut self, packet: PacketId, one_in: u16, now: Instant) {
         if !is_sampled(packet) {
             return;
         }
@@ -95,7 +112,11 @@ impl QosLedger {
             self.sent.pop_front();
             self.overflowed = true;
         }
-        self.sent.push_back((packet, now));
+        self.sent.push_back(Sent {
+            packet,
+            at: now,
+            one_in,
+        });
     }
 
     /// An authentic packet arrived on this path. Ignored unless [`is_sampled`].
@@ -150,65 +171,77 @@ impl QosLedger {
 
     /// A report of the peer arrived on this path.
     pub fn handle_report(&mut self, records: &[QosRecord], now: Instant) -> QosSamples {
-        let mut samples = QosSamples {
-            arrived: self.arrived(records, now),
-            ..QosSamples::default()
-        };
+        let heard_before = self.last_heard.replace(now);
+        let interval = heard_before.map(|before| now.duration_since(before));
+        let mut samples = QosSamples::default();
         let mut reported = vec![false; self.sent.len()];
         let mut first_sent = None;
+        let mut stood_for = 0;
         for record in records.iter().take(MAX_QOS_RECORDS) {
-            let Some(index) = self
-                .sent
-                .iter()
-                .position(|(packet, _)| *packet == record.packet)
-            else {
+            let known = |sent: &Sent| sent.packet == record.packet;
+            let Some(index) = self.sent.iter().position(known) else {
                 continue;
             };
-            if reported[index] {
+            if std::mem::replace(&mut reported[index], true) {
                 continue;
             }
-            reported[index] = true;
-            let (_, sent) = self.sent[index];
+            let Sent {
+                at: sent, one_in, ..
+            } = self.sent[index];
             samples.delivered += 1;
+            stood_for += u64::from(one_in);
             first_sent = Some(first_sent.map_or(sent, |first: Instant| first.min(sent)));
             samples.latest_sent = samples.latest_sent.max(Some(sent));
-            let holding = Duration::from_millis(u64::from(record.holding_time_ms));
             // The holding time is rounded down; 0xffff may mean longer.
-            if let Some(round_trip) = now.duration_since(sent).checked_sub(holding)
+            if let Some(round_trip) = now.duration_since(sent).checked_sub(holding(record))
                 && record.holding_time_ms != u16::MAX
             {
                 samples.round_trips.push(round_trip);
             }
         }
+        samples.arrived = interval.and_then(|interval| {
+            let mean = stood_for as f64 / f64::from(samples.delivered.max(1));
+            arrived(records, interval, mean)
+        });
         self.recorded_since = self.recorded_since.or(first_sent);
-        let recorded_since = self.recorded_since;
-        // Packets older than a reported one were overtaken or lost, if the report had room for them. Reordering within the
-        // last fifth of a second is not loss.
-        let horizon = samples
-            .latest_sent
-            .map(|latest| latest - Duration::from_millis(200));
-        let older = self
+        let is_overdue = self.overdue(records, samples.latest_sent);
+        let older = self.sent.iter().filter(|sent| is_overdue(sent)).count();
+        samples.tells_loss = !self.overflowed;
+        let missing = match samples.tells_loss {
+            true => None,
+            false => self.missing(records, older),
+        };
+        if let Some(missing) = missing {
+            samples.tells_loss = true;
+            samples.lost = missing;
+        }
+        let was_recorded = |sent: &Sent| self.recorded_since.is_some_and(|since| sent.at >= since);
+        // If a report in between was lost, what it held seems to be. Some that it had no room for may come now: not those with
+        // low ids.
+        let is_new = |sent: &Sent| self.covered_until.is_none_or(|until| sent.at > until);
+        let come = self
             .sent
             .iter()
-            .filter(|(_, at)| horizon.is_some_and(|horizon| *at < horizon))
-            .count();
-        let tell_loss = !self.overflowed && older < LOSS_LIMIT && records.len() < MAX_QOS_RECORDS;
-        samples.tells_loss = tell_loss;
-        let missing = self.missing(records, older);
-        if !tell_loss && missing.is_some() {
-            samples.tells_loss = true;
-            samples.lost = missing.unwrap_or_default();
+            .zip(&reported)
+            .filter(|(sent, reported)| **reported && is_new(sent) && sent.packet < MIDDLE);
+        let covers_since = come.map(|(sent, _)| sent.at).min();
+        let is_between =
+            |sent: &Sent| is_new(sent) && covers_since.is_none_or(|since| sent.at < since);
+        if !self.overflowed {
+            let missing = self.sent.iter().zip(&reported);
+            let missing = missing
+                .filter(|(sent, reported)| !**reported && is_overdue(sent) && was_recorded(sent));
+            let (between, other): (Vec<_>, Vec<_>) =
+                missing.partition(|(sent, _)| is_between(sent));
+            let between = Some(between.len()).filter(|count| *count < MISSED_REPORT);
+            samples.lost = (between.unwrap_or(0) + other.len()) as u32;
         }
+        self.covered_until = self.covered_until.max(samples.latest_sent);
         let mut index = 0;
-        self.sent.retain(|(_, at)| {
+        self.sent.retain(|sent| {
             let known = reported[index];
             index += 1;
-            let overdue = horizon.is_some_and(|horizon| *at < horizon);
-            let was_recorded = recorded_since.is_some_and(|since| *at >= since);
-            if overdue && !known && tell_loss && was_recorded {
-                samples.lost += 1;
-            }
-            !known && !overdue
+            !known && !is_overdue(sent)
         });
         if samples.delivered > 0 {
             self.overflowed = false;
@@ -216,20 +249,24 @@ impl QosLedger {
         samples
     }
 
-    /// What a report says of the rate at which packets arrive. 1.14.1 sends one as soon as it has looked after its bond and has
-    /// 140 records, which leaves few for the next report; if there are more than reports have room for, most wait for several.
-    fn arrived(&mut self, records: &[QosRecord], now: Instant) -> Option<(u64, Duration)> {
-        let interval = now.duration_since(self.last_heard.replace(now)?);
-        let oldest = records.iter().map(|record| record.holding_time_ms).max()?;
-        let oldest = Duration::from_millis(oldest.into());
-        let is_left_over = |record: &&QosRecord| {
-            Duration::from_millis(record.holding_time_ms.into()) > interval + DELAY_VARIATION
+    /// Which packets should be in a report whose latest packet was sent at `latest`, and are overtaken or lost if they are
+    /// not: those that left more than the last fifth of a second before it, in which reordering is no loss. 1.14.1 reports in the order of ids,
+    /// so that those that did not fit are the ones behind the last (multipath specification C.1).
+    fn overdue(
+        &self,
+        records: &[QosRecord],
+        latest: Option<Instant>,
+    ) -> impl Fn(&Sent) -> bool + use<> {
+        let horizon = latest.map(|latest| latest - Duration::from_millis(200));
+        let last = if records.len() >= MAX_QOS_RECORDS {
+            records.iter().map(|record| record.packet).max()
+        } else {
+            None
         };
-        let is_whole = 4 * records.iter().filter(is_left_over).count() <= records.len();
-        // What came before may have been lost with another report.
-        let time = interval.min(oldest);
-        let is_enough = records.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
-        (is_whole && is_enough).then_some((PER_SAMPLE * records.len() as u64, time))
+        move |sent| {
+            horizon.is_some_and(|horizon| sent.at < horizon)
+                && last.is_none_or(|last| sent.packet < last)
+        }
     }
 
     /// Of `older` packets that the report should hold, how many are missing although there was room for them, where so many
@@ -252,13 +289,36 @@ impl QosLedger {
     /// Forgets records older than three intervals, as the peer does.
     pub fn expire(&mut self, now: Instant) {
         let horizon = now - 3 * self.interval;
-        while self.sent.front().is_some_and(|(_, at)| *at < horizon) {
+        while self.sent.front().is_some_and(|sent| sent.at < horizon) {
             self.sent.pop_front();
         }
         while self.received.front().is_some_and(|(_, at)| *at < horizon) {
             self.received.pop_front();
         }
     }
+}
+
+fn holding(record: &QosRecord) -> Duration {
+    Duration::from_millis(record.holding_time_ms.into())
+}
+
+/// It arrived before the report before was sent, `interval` ago, and found no room there.
+fn is_left_over(record: &QosRecord, interval: Option<Duration>) -> bool {
+    interval.is_some_and(|interval| holding(record) > interval + DELAY_VARIATION)
+}
+
+/// What a report, `interval` after the one before, says of the rate at which packets arrive, if each record stands for so
+/// many. 1.14.1 sends one as soon as it has looked after its bond and has 140 records, which leaves few for the next report;
+/// if there are more than reports have room for, most wait for several.
+fn arrived(records: &[QosRecord], interval: Duration, one_in: f64) -> Option<(u64, Duration)> {
+    let oldest = records.iter().map(holding).max()?;
+    let left_over = records.iter().filter(|r| is_left_over(r, Some(interval)));
+    let is_whole = 4 * left_over.count() <= records.len();
+    // What came before may have been lost with another report.
+    let time = interval.min(oldest);
+    let is_enough = records.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
+    let packets = (one_in * records.len() as f64).round() as u64;
+    (is_whole && is_enough && packets > 0).then_some((packets, time))
 }
 
 #[cfg(test)]
@@ -336,7 +396,7 @@ mod tests {
     fn reports_become_round_trips_and_losses() {
         let mut ledger = QosLedger::new(SECOND);
         for id in 0..10 {
-            ledger.handle_sent(PacketId(2 * id + 1), at(id * 100));
+            ledger.handle_sent(PacketId(2 * id + 1), 2, at(id * 100));
         }
         let record = |id, holding_time_ms| QosRecord {
             packet: PacketId(id),
@@ -370,14 +430,14 @@ mod tests {
             holding_time_ms: 0,
         };
         for (id, sent) in [(1, 0), (3, 10), (5, 20), (7, 30), (9, 300)] {
-            ledger.handle_sent(PacketId(id), at(sent));
+            ledger.handle_sent(PacketId(id), 2, at(sent));
         }
         // The peer's bond begins between 3 and 5.
         let samples = ledger.handle_report(&[record(5), record(9)], at(310));
         assert_eq!((samples.delivered, samples.lost), (2, 1));
         // From then on nothing is excused.
-        ledger.handle_sent(PacketId(11), at(320));
-        ledger.handle_sent(PacketId(13), at(600));
+        ledger.handle_sent(PacketId(11), 2, at(320));
+        ledger.handle_sent(PacketId(13), 2, at(600));
         let samples = ledger.handle_report(&[record(13)], at(610));
         assert_eq!((samples.delivered, samples.lost), (1, 1));
     }
@@ -385,7 +445,7 @@ mod tests {
     #[test]
     fn impossible_holding_times_give_no_sample() {
         let mut ledger = QosLedger::new(SECOND);
-        ledger.handle_sent(PacketId(1), at(0));
+        ledger.handle_sent(PacketId(1), 2, at(0));
         let report = [QosRecord {
             packet: PacketId(1),
             holding_time_ms: 5000,
@@ -397,9 +457,13 @@ mod tests {
 
     #[test]
     fn reports_that_leave_out_nothing_tell_a_rate() {
-        let arrived = |interval: u64, holding: std::ops::Range<u64>| {
+        let arrived_of = |one_in, interval: u64, holding: std::ops::Range<u64>| {
             let mut ledger = QosLedger::new(SECOND);
             ledger.handle_report(&[], at(0));
+            // Of the last ones nothing is known any more: they stand for as many as the others.
+            for index in 0..80 {
+                ledger.handle_sent(PacketId(2 * index + 1), one_in, at(0));
+            }
             let records: Vec<_> = (0..100)
                 .map(|index| QosRecord {
                     packet: PacketId(2 * index + 1),
@@ -409,12 +473,14 @@ mod tests {
                 .collect();
             ledger.handle_report(&records, at(interval)).arrived
         };
+        let arrived = |interval, holding| arrived_of(2, interval, holding);
         let millis = Duration::from_millis;
         assert_eq!(arrived(600, 0..600), Some((200, millis(594))));
         // A few were left by the report before; a report was lost; packets have waited for long.
         assert_eq!(arrived(600, 0..700), Some((200, millis(600))));
         assert_eq!(arrived(1200, 0..600), Some((200, millis(594))));
         assert_eq!(arrived(250, 0..500), None);
+        assert_eq!(arrived_of(16, 600, 0..600), Some((1600, millis(594))));
         // The first report of all, and one with few records.
         let mut ledger = QosLedger::new(SECOND);
         let few = [QosRecord {
@@ -429,7 +495,7 @@ mod tests {
     fn memory_is_bounded() {
         let mut ledger = QosLedger::new(SECOND);
         for id in 0..100_000 {
-            ledger.handle_sent(PacketId(2 * id + 1), at(id));
+            ledger.handle_sent(PacketId(2 * id + 1), 2, at(id));
             ledger.handle_received(PacketId(2 * id + 1), at(id));
         }
         assert!(ledger.sent.len() <= MAX_RECORDS && ledger.received.len() <= MAX_RECORDS);
@@ -437,35 +503,96 @@ mod tests {
         assert!(ledger.sent.is_empty() && ledger.received.is_empty());
     }
 
+    /// Sends one sampled packet each 5 ms, with ids in no order, and reports to the ledger as 1.14.1 does: 140 at a time, those
+    /// with the lowest ids, as soon as there are so many. What is lost by then, by `is_lost`, is told: (delivered, lost).
+    fn losses(
+        seconds: u64,
+        is_lost: impl Fn(u64) -> bool,
+        is_report_lost: impl Fn(u64) -> bool,
+    ) -> (u32, u32) {
+        let mut ledger = QosLedger::new(SECOND);
+        let mut pending = std::collections::BTreeMap::new();
+        let (mut delivered, mut lost, mut reports) = (0, 0, 0);
+        for number in 0..200 * seconds {
+            let now = 5 * number;
+            let packet = PacketId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            ledger.handle_sent(packet, 2, at(now));
+            if !is_lost(number) {
+                pending.insert(packet.0, now);
+            }
+            // It looks after its bond now and then.
+            if now % 400 == 0 && pending.len() >= MAX_QOS_RECORDS {
+                let first: Vec<u64> = pending.keys().copied().take(MAX_QOS_RECORDS).collect();
+                let record = |id: u64| QosRecord {
+                    packet: PacketId(id),
+                    holding_time_ms: (now - pending[&id]) as u16,
+                };
+                let records: Vec<_> = first.iter().map(|id| record(*id)).collect();
+                pending.retain(|id, _| !first.contains(id));
+                reports += 1;
+                if !is_report_lost(reports) {
+                    let samples = ledger.handle_report(&records, at(now));
+                    assert!(samples.tells_loss, "{now}");
+                    delivered += samples.delivered;
+                    lost += samples.lost;
+                }
+            }
+            ledger.expire(at(now));
+        }
+        (delivered, lost)
+    }
+
     #[test]
-    fn a_report_that_holds_far_less_than_fits_tells_of_loss_the_second_time() {
-        // One odd packet each 2 ms, and a report each second on one in `part` of them.
-        let losses = |part: u64| -> Vec<(bool, u32)> {
+    fn what_does_not_fit_into_a_report_is_not_lost() {
+        let (delivered, lost) = losses(60, |_| false, |_| false);
+        assert!(delivered > 11_000, "{delivered}");
+        assert_eq!(lost, 0);
+    }
+
+    #[test]
+    fn full_reports_tell_what_is_lost() {
+        for one_in in [3, 10, 50] {
+            let (delivered, lost) = losses(60, |number| number % one_in == 0, |_| false);
+            let loss = f64::from(lost) / f64::from(delivered + lost);
+            let exact = 1.0 / one_in as f64;
+            assert!((loss / exact - 1.0).abs() < 0.1, "{loss} of {exact}");
+        }
+    }
+
+    #[test]
+    fn packets_whose_report_was_lost_are_not() {
+        let (delivered, lost) = losses(60, |number| number % 50 == 0, |report| report % 20 == 3);
+        let loss = f64::from(lost) / f64::from(delivered + lost);
+        assert!(
+            (0.017..0.027).contains(&loss),
+            "{loss}: {lost} of {delivered}"
+        );
+    }
+
+    #[test]
+    fn where_the_peer_had_no_room_less_than_half_tells_of_loss_the_second_time() {
+        // Far more than the peer can note, and a report each second on some of them.
+        let losses = |reported: u64| -> Vec<(bool, u32)> {
             let mut ledger = QosLedger::new(SECOND);
-            (0..4)
-                .map(|second| {
-                    let mut records = Vec::new();
-                    for index in 0..300 {
-                        let (packet, millis) = (
-                            PacketId(2 * (1000 * second + index) + 1),
-                            1000 * second + 3 * index,
-                        );
-                        ledger.handle_sent(packet, at(millis));
-                        if index % part == 0 && records.len() < MAX_QOS_RECORDS {
-                            records.push(QosRecord {
-                                packet,
-                                holding_time_ms: 50,
-                            });
-                        }
+            let told = (0..4).map(|second| {
+                let mut records = Vec::new();
+                for index in 0..1000 {
+                    let packet = PacketId(2 * (1000 * second + index) + 1);
+                    ledger.handle_sent(packet, 2, at(1000 * (second + 1) + index * 9 / 10));
+                    if index >= 1000 - reported {
+                        records.push(QosRecord {
+                            packet,
+                            holding_time_ms: 50,
+                        });
                     }
-                    let samples = ledger.handle_report(&records, at(1000 * second + 960));
-                    (samples.tells_loss, samples.lost)
-                })
-                .collect()
+                }
+                let samples = ledger.handle_report(&records, at(1000 * (second + 1) + 960));
+                (samples.tells_loss, samples.lost)
+            });
+            told.collect()
         };
-        assert!(losses(1).iter().all(|(_, lost)| *lost == 0));
-        assert!(losses(4).iter().all(|(tells, _)| !tells));
-        let lossy = losses(10);
+        assert!(losses(140).iter().all(|told| *told == (false, 0)));
+        let lossy = losses(30);
         assert!(!lossy[0].0, "{lossy:?}");
         assert!(
             lossy[1..]

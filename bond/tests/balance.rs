@@ -190,6 +190,43 @@ fn one_flow_gets_no_less_than_over_the_best_of_unlike_links() {
     }
 }
 
+/// One that keeps queues too short to be felt, wherever it begins, over links as near as the next room.
+#[test]
+fn one_flow_that_fills_no_queue_finds_the_wide_link() {
+    for (peer, is_stock) in PEERS {
+        for base in [
+            BasePolicy::ActiveBackup,
+            BasePolicy::BalanceXor,
+            BasePolicy::BalanceAware,
+        ] {
+            for seed in 1..=12 {
+                let mut links = ten_to_one();
+                if seed % 2 == 0 {
+                    links.reverse();
+                }
+                for link in &mut links {
+                    link.delay = Duration::from_micros(500);
+                }
+                let mut network = Network::with_ports(settings(base), is_stock, &links, 4, seed);
+                // Those that follow may begin on the other link, where by then nobody need look for what fits.
+                let mut rates = Vec::new();
+                for _ in 0..3 {
+                    network.start_bbr(1);
+                    network.seconds(5.0);
+                    rates.push(network.rates(8.0).iter().sum::<f64>() / 1e6);
+                    for flow in &mut network.flows {
+                        flow.is_over = true;
+                    }
+                    network.seconds(0.5);
+                }
+                println!("{peer}, {base}, seed {seed}: {rates:.2?} of 30 Mbit/s");
+                let least = rates.iter().copied().fold(f64::INFINITY, f64::min);
+                assert!(least >= 29.1, "{least}\n{}", network.text());
+            }
+        }
+    }
+}
+
 #[test]
 fn flows_over_unlike_links_use_both_and_none_starves() {
     for (peer, is_stock) in PEERS {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bond::plan::SLOTS;
-use bond::qos::is_sampled;
+use bond::qos::{BY_CHANCE, is_sampled};
+use bond::sampling::is_turn;
 use bond::{PathIndex, Plan};
-use node::io::{PathKey, Sample};
+use node::io::Sample;
 use node::snapshot::{PathActivity, PathEntry, PeerEntry};
 use protocol::{Address, Instant, PacketId};
 
@@ -49,6 +50,8 @@ struct PathSums {
     bytes_received: u64,
     packets_sent: u64,
     bytes_sent: u64,
+    /// Whose turn it is to be sampled.
+    phase: u16,
 }
 
 impl PathSums {
@@ -129,7 +132,16 @@ impl Measurements {
         let sums = self.sums(&path.activity);
         sums.packets_received += 1;
         sums.bytes_received += length as u64;
-        self.sample(peer, path.key, packet, false, now);
+        self.sample(peer, path, packet, false, now);
+    }
+
+    /// Whether the wire id of the next packet on this path is to be odd, or even, so that as many are sampled as shall be.
+    pub(crate) fn next_id_is_odd(&mut self, peer: &PeerEntry, path: &PathEntry) -> Option<bool> {
+        if !peer.sampled || path.one_in <= BY_CHANCE {
+            return None;
+        }
+        let sums = self.sums(&path.activity);
+        Some(is_turn(&mut sums.phase, path.one_in))
     }
 
     /// A packet for a measured peer was queued on one of its paths.
@@ -144,7 +156,7 @@ impl Measurements {
         let sums = self.sums(&path.activity);
         sums.packets_sent += 1;
         sums.bytes_sent += length as u64;
-        self.sample(peer, path.key, packet, true, now);
+        self.sample(peer, path, packet, true, now);
     }
 
     /// A packet of the flow with this hash was queued for a measured peer.
@@ -184,7 +196,7 @@ impl Measurements {
     fn sample(
         &mut self,
         peer: &PeerEntry,
-        path: PathKey,
+        path: &PathEntry,
         packet: PacketId,
         sent: bool,
         now: Instant,
@@ -192,10 +204,11 @@ impl Measurements {
         if peer.sampled && is_sampled(packet) && self.samples.len() < SAMPLES {
             self.samples.push(Sample {
                 peer: peer.address,
-                path,
+                path: path.key,
                 packet,
                 at: now,
                 sent,
+                one_in: path.one_in,
             });
             self.samples_since.get_or_insert(now);
         }

@@ -252,12 +252,12 @@ fn send<T: Tap, U: Udp>(
     if pieces > 1 {
         packet::set_fragmented(packet);
     }
+    let odd = paths()
+        .next()
+        .and_then(|path| core.measurements.next_id_is_odd(peer, path));
     let id = match trusted {
-        Some(id) => {
-            packet::seal_trusted(packet, id);
-            drawn
-        }
-        None => peer.keys.seal(packet, peer.suite),
+        Some(id) => packet::seal_trusted(packet, id, odd),
+        None => peer.keys.seal_as(packet, peer.suite, odd),
     };
     // 7. Cut, if it is longer than a datagram may be.
     let length = split_in_place(slot, length, pieces, size);

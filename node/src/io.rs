@@ -131,6 +131,8 @@ pub struct Sample {
     pub at: Instant,
     /// Sent by us; otherwise received.
     pub sent: bool,
+    /// One in so many packets that were sent there is sampled.
+    pub one_in: u16,
 }
 
 /// Packets with a number that arrived on one lane of a peer.

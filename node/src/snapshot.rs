@@ -103,6 +103,8 @@ pub struct PathEntry {
     pub direct: bool,
     /// Send with suite 2 and this id.
     pub trusted_path_id: Option<u64>,
+    /// One in so many packets of a sampled peer is to have an odd id; 2: left to chance.
+    pub one_in: u16,
     /// Number packets here by these, if the peer reads numbers.
     pub lanes: Option<Arc<PathLanes>>,
     /// Stamps written by workers, read by the node.

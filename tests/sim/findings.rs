@@ -98,36 +98,34 @@ fn finding_02_balance_xor_spreads_a_linux_client_over_two_links() {
 
 #[test]
 fn finding_03_flows_leave_a_link_that_became_slow() {
-    let mut net = Multipath::of_kind(
-        Kind::Ours,
-        3,
-        2,
-        [policy("balance-aware", json!({})), json!({})],
-    );
-    let rate = |net: &mut Multipath, link, megabits: u64| {
-        net.both(link, |wire| wire.rate = Some(megabits * 1_000_000));
-    };
-    rate(&mut net, 1, 50);
-    rate(&mut net, 2, 50);
-    net.settle(A);
-    // 13 flows that offer 21 Mbit/s.
-    let flows = linux_flows(13);
-    net.load(A, &flows, Duration::from_micros(3333));
-    net.load(B, &linux_flows(2), ms(20));
-    net.run(seconds(5));
-    assert!(net.packets(A).iter().all(|count| *count > 0));
-    rate(&mut net, 2, 5);
-    net.run(seconds(20));
-    net.reset();
-    net.run(seconds(10));
-    let arrived = net.received[&B].packets();
-    let sent: u64 = net.packets(A).iter().sum();
-    assert!(sent >= 38_000, "{sent}");
-    assert!(
-        arrived as f64 >= 0.9 * sent as f64,
-        "{arrived} of {sent}: {:#?}",
-        net.bond(A)
-    );
+    for kind in KINDS {
+        let mut net =
+            Multipath::of_kind(kind, 3, 2, [policy("balance-aware", json!({})), json!({})]);
+        let rate = |net: &mut Multipath, link, megabits: u64| {
+            net.both(link, |wire| wire.rate = Some(megabits * 1_000_000));
+        };
+        rate(&mut net, 1, 50);
+        rate(&mut net, 2, 50);
+        net.settle(A);
+        // 13 flows that offer 21 Mbit/s.
+        let flows = linux_flows(13);
+        net.load(A, &flows, Duration::from_micros(3333));
+        net.load(B, &linux_flows(2), ms(20));
+        net.run(seconds(5));
+        assert!(net.packets(A).iter().all(|count| *count > 0));
+        rate(&mut net, 2, 5);
+        net.run(seconds(20));
+        net.reset();
+        net.run(seconds(10));
+        let arrived = net.received[&B].packets();
+        let sent: u64 = net.packets(A).iter().sum();
+        assert!(sent >= 38_000, "{sent}");
+        assert!(
+            arrived as f64 >= 0.9 * sent as f64,
+            "{arrived} of {sent}: {:#?}",
+            net.bond(A)
+        );
+    }
 }
 
 #[test]

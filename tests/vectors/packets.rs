@@ -237,7 +237,7 @@ fn trusted_path() {
         let wire = bytes(case, "wire");
         let fragmented = wire[FLAGS] & packet::FLAG_FRAGMENTED;
         let mut packet = plain_packet(case, fragmented, &bytes(case, "plain"));
-        packet::seal_trusted(&mut packet, path_id);
+        packet::seal_trusted(&mut packet, path_id, None);
         assert_eq!(packet, wire);
         let view = PacketView::new(&packet).unwrap();
         assert_eq!(

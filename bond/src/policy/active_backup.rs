@@ -5,6 +5,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::queue::{order, score};
+use super::trial::{Comparison, Trials, WORTH_A_TRIAL};
 use super::{Fitness, View};
 use crate::config::{LinkMode, LinkSelectMethod};
 use crate::event::Trigger;
@@ -26,6 +27,17 @@ pub struct Active {
     pub hold: Option<Instant>,
     /// How fit it was when the operator chose it: while it is held, only what is worse drives away from it.
     pub tolerated: Option<Fitness>,
+}
+
+impl Active {
+    /// Chosen now, by no operator.
+    fn new(path: Option<PathId>, now: Instant) -> Self {
+        Self {
+            path,
+            since: now,
+            ..Self::default()
+        }
+    }
 }
 
 /// What is chosen now.
@@ -63,24 +75,76 @@ pub fn choose(views: &[View], method: LinkSelectMethod, before: Active, now: Ins
         None if chosen.is_none() && before.path.is_some() => Some(Trigger::Dead),
         None => None,
     };
-    let active = if trigger.is_some() {
-        Active {
-            path: chosen.map(|view| view.id),
-            since: now,
-            ..Active::default()
-        }
-    } else {
-        before
+    let active = match trigger {
+        Some(_) => Active::new(chosen.map(|view| view.id), now),
+        None => before,
     };
     Choice {
         active,
         trigger,
-        queue: order(views, chosen)
-            .iter()
-            .filter(|view| Some(view.id) != active.path)
-            .map(|view| view.id)
-            .collect(),
+        queue: waiting(views, chosen),
     }
+}
+
+/// That path carries everything from now on.
+pub fn switch(views: &[View], to: PathId, trigger: Trigger, now: Instant) -> Choice {
+    Choice {
+        active: Active::new(Some(to), now),
+        trigger: Some(trigger),
+        queue: waiting(views, views.iter().find(|view| view.id == to)),
+    }
+}
+
+/// Who waits while that path is active, in order.
+fn waiting(views: &[View], active: Option<&View>) -> Vec<PathId> {
+    let queue = order(views, active);
+    queue.iter().map(|view| view.id).collect()
+}
+
+/// Who carries everything for the sake of what fits, where a method of selection may look for the best: nobody knows of a path
+/// that was never full, nor of one that a single sender fills without a sign. `None`: who does.
+pub fn try_capacity(
+    views: &[View],
+    active: Active,
+    trials: &mut Trials,
+    now: Instant,
+) -> Option<PathId> {
+    let find = |id: PathId| views.iter().find(|view| view.id == id);
+    let present = find(active.path?)?;
+    if let Some(trial) = trials.present {
+        let from = find(trial.from).filter(|from| is_like(from, present));
+        let Some(from) = from.filter(|_| trial.to == present.id) else {
+            trials.present = None;
+            return None;
+        };
+        let found = Comparison {
+            from: from.measured.map(|bits| bits as f64),
+            to: present.measured.map(|bits| bits as f64),
+            rate: present.sent_rate / 8.0,
+        };
+        return (trials.judge(&found, now) == Some(true)).then_some(from.id);
+    }
+    let rate = present.sent_rate / 8.0;
+    let is_held = active.hold.is_some_and(|until| now < until);
+    let is_unknown = |view: &View| view.lane().is_unknown && view.full_since.is_none();
+    if is_held || rate < WORTH_A_TRIAL || !is_unknown(present) || !trials.may_begin(present.id, now)
+    {
+        return None;
+    }
+    let others = order(views, Some(present)).into_iter();
+    let next = others
+        .filter(|view| view.link != present.link && is_like(view, present) && is_unknown(view))
+        .find(|view| score(view) * OPTIMIZE_GAIN >= score(present))?;
+    if !trials.is_steady(0, rate, now) {
+        return None;
+    }
+    trials.begin(0, present.id, next.id, rate, now);
+    Some(next.id)
+}
+
+/// It may take the other's place without anybody's asking.
+fn is_like(view: &View, present: &View) -> bool {
+    view.fitness == present.fitness && view.mode == present.mode
 }
 
 /// A path to leave the working one for.

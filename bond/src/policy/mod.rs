@@ -12,6 +12,7 @@ pub mod placement;
 pub mod queue;
 mod relief;
 pub mod slots;
+pub mod trial;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -11,10 +11,9 @@ use protocol::Instant;
 use super::load::Active;
 use super::relief::Relief;
 use super::slots::{Mobility, PER_STEP, SlotTable, UNSETTLED};
+use super::trial::{Comparison, TRIAL_AFTER, WORTH_A_TRIAL};
 use crate::path::PathId;
 
-/// A flow moves for this much more.
-pub(super) const GAIN: f64 = 1.2;
 /// A new flow moves for this much more.
 const GAIN_OF_YOUNG: f64 = 1.1;
 /// For so much more a flow moves although it was moved lately: that was a mistake. Little is known while flows settle down.
@@ -22,12 +21,6 @@ const GAIN_OF_MISTAKEN: f64 = 3.0;
 const GAIN_OF_UNSETTLED: f64 = 1.5;
 /// Less than this part of a flow is none.
 pub(super) const FLOW: f64 = 0.5;
-/// The only flow of a full path tries a path of unknown capacity after this time, and is back after that one unless it
-/// gained; the next trial comes no sooner than the third and, if it failed, the fourth.
-const TRIAL_AFTER: Duration = Duration::from_secs(1);
-const TRIAL_AT_MOST: Duration = Duration::from_secs(2);
-const TRIAL_PAUSE: Duration = Duration::from_secs(10);
-const FAILED_TRIAL_PAUSE: Duration = Duration::from_secs(60);
 /// Bytes that are off the target shares by less, of the whole, are left so.
 const LOAD_TOLERANCE: f64 = 0.03;
 /// Where flows have settled down, they move only if that was called for without a break for this long, or to a path without
@@ -76,17 +69,6 @@ pub struct Lane {
     pub full_since: Option<Instant>,
     /// Bit/s that leave on it.
     pub rate: f64,
-}
-
-/// The only flow of a full path, on a path of unknown capacity for a while.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Trial {
-    slot: usize,
-    from: PathId,
-    to: PathId,
-    at: Instant,
-    /// Bytes per second before.
-    rate: f64,
 }
 
 /// Flows that are active, and how many there are on each path.
@@ -328,27 +310,32 @@ impl SlotTable {
         moves
     }
 
-    /// Lets the only flow of a full path find out what fits on a path that was never full.
+    /// Lets the only flow of a path find out what fits on one that was never full: if its own is full, or may be.
     fn try_unknown(&mut self, tally: &Tally, lanes: &[Lane], now: Instant) -> bool {
-        if self.trial.is_some() || now < self.no_trial_until {
-            return false;
-        }
-        let full = |place: &usize| {
-            lanes[*place]
-                .full_since
-                .is_some_and(|since| since + TRIAL_AFTER <= now)
-                && lanes[*place].is_measured()
-                && (FLOW..1.0 + FLOW).contains(&tally.counts[*place])
+        let is_alone = |place: &usize| (FLOW..1.0 + FLOW).contains(&tally.counts[*place]);
+        let is_full = |place: &usize| {
+            let since = lanes[*place].full_since;
+            since.is_some_and(|since| since + TRIAL_AFTER <= now) && lanes[*place].is_measured()
         };
-        let Some(from) = (0..lanes.len()).find(full) else {
+        let better = |place: usize| self.trials.better_than(lanes[place].path);
+        let may_be_full = |place: &usize| {
+            (lanes[*place].is_unknown || better(*place).is_some())
+                && tally.rates[*place] >= WORTH_A_TRIAL
+        };
+        let may_begin = |place: &usize| self.trials.may_begin(lanes[*place].path, now);
+        let alone = || (0..lanes.len()).filter(is_alone).filter(may_begin);
+        let Some(from) = alone().find(is_full).or_else(|| alone().find(may_be_full)) else {
             return false;
         };
-        let to = (0..lanes.len()).find(|place| {
-            lanes[*place].is_unknown
+        let is_free = |place: &usize| {
+            *place != from
                 && lanes[*place].full_since.is_none()
                 && tally.counts[*place] < FLOW
                 && tally.rates[*place] < tally.rates[from] / 5.0
-        });
+        };
+        let free = || (0..lanes.len()).filter(is_free);
+        let known = free().find(|place| better(from) == Some(lanes[*place].path));
+        let to = known.or_else(|| free().find(|place| lanes[*place].is_unknown));
         let flow = tally
             .flows
             .iter()
@@ -359,54 +346,43 @@ impl SlotTable {
         let (Some(to), Some((flow, ..))) = (to, flow) else {
             return false;
         };
-        self.trial = Some(Trial {
-            slot: flow.slot,
-            from: lanes[from].path,
-            to: lanes[to].path,
-            at: now,
-            rate: flow.rate,
-        });
+        let slot = flow.slot as u16;
+        if !is_full(&from) && !self.trials.is_steady(slot, flow.rate, now) {
+            return false;
+        }
+        let [from, path] = [from, to].map(|place| lanes[place].path);
+        self.trials.begin(slot, from, path, flow.rate, now);
         self.give(flow.slot, to);
         true
     }
 
     /// Ends a trial that has shown enough; true if the flow went back.
     fn judge_trial(&mut self, lanes: &[Lane], now: Instant) -> bool {
-        let Some(trial) = self.trial else {
+        let Some(trial) = self.trials.present else {
             return false;
         };
+        let slot = usize::from(trial.slot);
         let find = |path: PathId| lanes.iter().position(|lane| lane.path == path);
         let (Some(from), Some(to)) = (find(trial.from), find(trial.to)) else {
-            self.trial = None;
+            self.trials.present = None;
             return false;
         };
-        if self.owner(trial.slot) != Some(trial.to) {
-            self.trial = None;
+        if self.owner(slot) != Some(trial.to) {
+            self.trials.present = None;
             return false;
         }
-        let is_over = trial.at + TRIAL_AT_MOST <= now;
-        let is_known = !lanes[to].is_unknown;
-        if !is_over && !is_known {
-            return false;
-        }
-        self.trial = None;
-        let is_narrow = match (lanes[to].capacity, lanes[from].capacity) {
-            (Some(to), Some(from)) if is_known => to < from / GAIN,
-            _ => self
-                .load
-                .as_ref()
-                .is_some_and(|load| load.look(trial.slot).rate < trial.rate / 2.0),
+        let measured = |place: usize| lanes[place].capacity.filter(|_| !lanes[place].is_unknown);
+        let load = self.load.as_ref();
+        let found = Comparison {
+            from: measured(from),
+            to: measured(to),
+            rate: load.map_or(0.0, |load| load.look(slot).rate),
         };
-        self.no_trial_until = now
-            + if is_narrow {
-                FAILED_TRIAL_PAUSE
-            } else {
-                TRIAL_PAUSE
-            };
-        if is_narrow {
-            self.give(trial.slot, from);
+        let has_failed = self.trials.judge(&found, now) == Some(true);
+        if has_failed {
+            self.give(slot, from);
         }
-        is_narrow
+        has_failed
     }
 }
 

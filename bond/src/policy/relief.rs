@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use protocol::Instant;
 
-use super::placement::{FLOW, GAIN, Lane, Tally};
+use super::placement::{FLOW, Lane, Tally};
 use super::slots::{PER_STEP, SlotTable};
+use super::trial::GAIN;
 
 /// A flow moves onto a path without flows even for less than [`GAIN`], since all the others gain by it and nobody learns
 /// otherwise that the path has become wider. The only flow of a path leaves for this much more if it would get that among

@@ -8,7 +8,8 @@ use protocol::Instant;
 
 use super::allocation::Shares;
 use super::load::Load;
-use super::placement::{Balance, Lane, Trial};
+use super::placement::{Balance, Lane};
+use super::trial::Trials;
 use crate::config::RebalanceStrategy;
 use crate::path::PathId;
 use crate::plan::SLOTS;
@@ -71,9 +72,8 @@ pub struct SlotTable {
     /// Since when slots are being moved towards changed targets.
     settling: Option<Instant>,
     last_step: Option<Instant>,
-    pub(super) trial: Option<Trial>,
-    /// Until when no flow is tried on another path.
-    pub(super) no_trial_until: Instant,
+    /// Where one path carries everything, of everything.
+    pub(crate) trials: Trials,
 }
 
 /// A path's claim on a slot: the largest wins, in proportion to the weights (weighted rendezvous hashing).
@@ -175,7 +175,7 @@ impl SlotTable {
             Some(load) if balance.places() && load.has_young() => YOUNG_STEP,
             _ if self.settling.is_some() => STEP,
             Some(_) if balance.moves() => {
-                if hurry || self.trial.is_some() {
+                if hurry || self.trials.present.is_some() {
                     STEP
                 } else {
                     CALM_STEP

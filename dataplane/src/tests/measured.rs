@@ -100,6 +100,43 @@ fn both_sides_sample_the_same_odd_packets_and_count_all() {
     }
 }
 
+/// Where the node wants fewer samples, ids are chosen so; each path counts for itself, and all packets can be read.
+#[test]
+fn one_packet_in_as_many_as_wanted_is_sampled() {
+    for suite in [Suite::AesGmacSiv, Suite::Salsa20Poly1305] {
+        let [mut a, mut b] = measured_pair();
+        a.knowledge.suite = suite;
+        a.knowledge.paths[0].one_in = 8;
+        a.knowledge.paths[1].one_in = 32;
+        for _ in 0..2 {
+            for _ in 0..128 {
+                a.emit(b"hello");
+            }
+            a.work();
+            a.knowledge.plan = Plan::Single(1);
+        }
+        for (index, sampled) in [(0, 16), (1, 4)] {
+            let sent = a.sockets[index].take_sent();
+            let is_odd = |d: &&crate::udp::fake::FakeDatagram| {
+                PacketView::new(&d.bytes).unwrap().id().0 & 1 == 1
+            };
+            assert_eq!(sent.len(), 128);
+            assert_eq!(sent.iter().filter(is_odd).count(), sampled);
+            for datagram in &sent {
+                b.sockets[index].arrive(endpoint(0), &datagram.bytes);
+            }
+        }
+        b.work();
+        assert_eq!(b.tap.take_written().len(), 256);
+        a.now = a.now + Duration::from_millis(50);
+        a.work();
+        let by_path = |one_in| move |sample: &&Sample| sample.one_in == one_in;
+        let samples = samples(&mut a);
+        assert_eq!(samples.iter().filter(by_path(8)).count(), 16);
+        assert_eq!(samples.iter().filter(by_path(32)).count(), 4);
+    }
+}
+
 /// Whatever its id: only odd ones are sampled, and samples wait.
 #[test]
 fn the_first_packet_of_an_idle_bond_is_told_in_the_same_turn() {

@@ -139,6 +139,7 @@ fn path_entry(link: LinkId, remote: SocketAddr) -> PathEntry {
         mtu: 1432,
         direct: true,
         trusted_path_id: None,
+        one_in: 2,
         lanes: None,
         activity: Arc::new(PathActivity::default()),
     }

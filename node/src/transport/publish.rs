@@ -75,6 +75,7 @@ impl Transport {
                 mtu: self.path_mtu(peer.address(), key),
                 direct,
                 trusted_path_id: self.settings.trusted_path(ip),
+                one_in: self.sampled_one_in(peer.address(), key),
                 lanes: numbering.and_then(|n| n.lanes_of(key)).cloned(),
                 activity: self
                     .paths
@@ -221,6 +222,7 @@ fn is_same(a: &PeerEntry, b: &PeerEntry) -> bool {
                 && a.mtu == b.mtu
                 && a.direct == b.direct
                 && a.trusted_path_id == b.trusted_path_id
+                && a.one_in == b.one_in
                 && match (&a.lanes, &b.lanes) {
                     (Some(a), Some(b)) => Arc::ptr_eq(a, b),
                     (a, b) => a.is_none() && b.is_none(),

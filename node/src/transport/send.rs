@@ -97,8 +97,8 @@ impl Transport {
             packet[FLAGS_OFFSET] |= FLAG_FRAGMENTED;
         }
         let trusted = self.settings.trusted_path(ip);
-        let alone = copies.is_empty().then_some(route);
-        let sealed = self.seal(to, packet, trusted, alone);
+        let is_alone = copies.is_empty();
+        let sealed = self.seal(to, packet, trusted, route, is_alone);
         let id = sealed.ok_or(NotSent::UnknownPeer)?;
         // The reference does not expect replies to what it sends over trusted paths, and so never comes to terms with a
         // root behind one. Expecting them costs nothing.
@@ -122,21 +122,25 @@ impl Transport {
         Ok(id)
     }
 
-    /// Seals for a peer with the suite of its version, or for a trusted path. `path`: where it leaves, if that is one path.
+    /// Seals for a peer with the suite of its version, or for a trusted path. `path`: where it leaves; `is_alone`: and nowhere
+    /// else.
     fn seal(
         &mut self,
         to: Address,
         packet: &mut [u8],
         trusted: Option<u64>,
-        path: Option<PathKey>,
+        path: PathKey,
+        is_alone: bool,
     ) -> Option<PacketId> {
         let verb = usize::from(packet[PAYLOAD_OFFSET - 1] & 0x1f);
         self.counters.sent[verb] += 1;
+        let odd = PacketView::new(packet)
+            .and_then(|view| view.verb())
+            .and_then(|verb| self.next_id_is_odd(to, path, verb));
         let peer = self.peers.get(&to)?;
         peer.activity.packets_sent.add(1);
         if let Some(trusted_path_id) = trusted {
-            seal_trusted(packet, trusted_path_id);
-            return PacketView::new(packet).map(PacketView::id);
+            return Some(seal_trusted(packet, trusted_path_id, odd));
         }
         let suite = match verb_suite(verb) {
             Some(suite) => suite,
@@ -144,10 +148,10 @@ impl Transport {
         };
         if suite == Suite::AesGmacSiv {
             let random = PacketView::new(packet)?.id();
-            let inner = peer.inner_id(path, random);
+            let inner = peer.inner_id(is_alone.then_some(path), random);
             packet[..8].copy_from_slice(&inner.0.to_be_bytes());
         }
-        Some(peer.keys.seal(packet, suite))
+        Some(peer.keys.seal_as(packet, suite, odd))
     }
 
     /// Sends one datagram, whatever its size, on a path of the caller's choice; never as trusted path. The caller decides
@@ -162,7 +166,7 @@ impl Transport {
         compress: bool,
     ) -> Option<PacketId> {
         let mut packet = self.build(to, verb, payload, compress);
-        let id = self.seal(to, &mut packet, None, Some(path))?;
+        let id = self.seal(to, &mut packet, None, path, true)?;
         self.note_bond_sent(now, to, path, id, verb, packet.len());
         self.emit(now, path, packet);
         Some(id)

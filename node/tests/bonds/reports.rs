@@ -31,6 +31,7 @@ fn what_workers_saw_reaches_the_bond() {
         packet: PacketId(id),
         at: now,
         sent: false,
+        one_in: 2,
     };
     net.handle(A, Input::Samples(&[sample(0, 11), sample(1, 13)]));
     activity.packets_sent.add(5);
@@ -79,6 +80,7 @@ fn reports_that_overtake_a_worker_are_no_loss() {
         packet: PacketId(2 * n + 1),
         at,
         sent,
+        one_in: 2,
     };
     // B hears of each packet at once, A only 80 ms later.
     let mut sent = Vec::new();

@@ -49,6 +49,17 @@ impl AesGmacSiv {
         }
     }
 
+    /// As [`AesGmacSiv::seal`], with a tag whose first eight bytes, a packet's id on the wire, are an odd or even number
+    /// as `odd` says: the IV may be one of those that follow `iv`, on average the second one.
+    pub fn seal_as(&self, iv: [u8; 8], associated: &[u8], data: &mut [u8], odd: bool) -> [u8; TAG] {
+        let (associated, blocks) = padded(associated);
+        match &self.0 {
+            Kernel::Portable(kernel) => kernel.seal_as(iv, associated, blocks, data, odd),
+            #[cfg(target_arch = "x86_64")]
+            Kernel::Vaes512(kernel) => kernel.seal_as(iv, associated, blocks, data, odd),
+        }
+    }
+
     /// Decrypts `data` in place and returns the IV that it was sealed with; none if it is not authentic, and then `data` is
     /// garbage. Panics as [`AesGmacSiv::seal`].
     #[must_use]
@@ -72,6 +83,11 @@ impl AesGmacSiv {
         let [a, b, c, d, e, f, g, h, ..] = block;
         [a, b, c, d, e, f, g, h]
     }
+}
+
+/// The first eight bytes of a tag are an odd number, in the order of packet ids.
+pub(super) fn is_odd(tag: &[u8; TAG]) -> bool {
+    tag[7] & 1 == 1
 }
 
 /// The block of associated data, and how many blocks that is: none or one.
@@ -105,12 +121,40 @@ impl Portable {
     }
 
     fn seal(&self, iv: [u8; 8], associated: [u8; 16], blocks: u64, data: &mut [u8]) -> [u8; TAG] {
+        let sum = self.hash_all(associated, blocks, data);
+        let tag = self.tag(iv, sum);
+        self.apply_key_stream(tag, data);
+        tag
+    }
+
+    fn seal_as(
+        &self,
+        iv: [u8; 8],
+        associated: [u8; 16],
+        blocks: u64,
+        data: &mut [u8],
+        odd: bool,
+    ) -> [u8; TAG] {
+        let sum = self.hash_all(associated, blocks, data);
+        let mut iv = u64::from_le_bytes(iv);
+        let tag = loop {
+            let tag = self.tag(iv.to_le_bytes(), sum);
+            if is_odd(&tag) == odd {
+                break tag;
+            }
+            iv = iv.wrapping_add(1);
+        };
+        self.apply_key_stream(tag, data);
+        tag
+    }
+
+    /// The opaque tag of a text with this hash.
+    fn tag(&self, iv: [u8; 8], sum: u128) -> [u8; TAG] {
         let mut tag = [0; TAG];
         tag[..8].copy_from_slice(&iv);
-        tag[8..].copy_from_slice(&self.folded_gmac(iv, associated, blocks, data).to_le_bytes());
+        tag[8..].copy_from_slice(&self.fold(iv, sum).to_le_bytes());
         let mut block = tag.into();
         self.ctr.encrypt_block(&mut block);
-        self.apply_key_stream(block.into(), data);
         block.into()
     }
 
@@ -119,7 +163,7 @@ impl Portable {
         self.apply_key_stream(tag, data);
         let [a, b, c, d, e, f, g, h, expected @ ..] = self.decrypt(tag);
         let iv = [a, b, c, d, e, f, g, h];
-        let found = self.folded_gmac(iv, associated, blocks, data);
+        let found = self.fold(iv, self.hash_all(associated, blocks, data));
         [u64::from_le_bytes(iv), u64::from_le_bytes(expected), found]
     }
 
@@ -137,8 +181,8 @@ impl Portable {
             .apply_keystream_partial(data.into());
     }
 
-    /// GMAC over the padded associated data and the plain text, its halves folded together, as a little-endian word.
-    fn folded_gmac(&self, iv: [u8; 8], associated: [u8; 16], blocks: u64, plain: &[u8]) -> u64 {
+    /// GHASH of the padded associated data, the plain text and their lengths.
+    fn hash_all(&self, associated: [u8; 16], blocks: u64, plain: &[u8]) -> u128 {
         let mut hash = self.hash.clone();
         if blocks > 0 {
             hash.update(&[associated.into()]);
@@ -149,8 +193,11 @@ impl Portable {
         let mut lengths = [0; 16];
         lengths[..8].copy_from_slice(&bits.to_be_bytes());
         hash.update(&[lengths.into()]);
-        let sum = u128::from_le_bytes(hash.finalize().into());
+        u128::from_le_bytes(hash.finalize().into())
+    }
 
+    /// The GMAC of a text with this hash, its halves folded together, as a little-endian word.
+    fn fold(&self, iv: [u8; 8], sum: u128) -> u64 {
         let mut nonce = [0; 16];
         nonce[..8].copy_from_slice(&iv);
         nonce[15] = 1;
@@ -184,6 +231,16 @@ mod tests {
             prop_assert_eq!(tag, portable.seal(iv, associated, blocks, &mut theirs));
             prop_assert_eq!(&ours, &theirs);
             prop_assert_eq!(vector.decrypt(tag), portable.decrypt(tag));
+            for odd in [false, true] {
+                let (mut ours, mut theirs) = (data.clone(), data.clone());
+                let tag = vector.seal_as(iv, associated, blocks, &mut ours, odd);
+                prop_assert_eq!(is_odd(&tag), odd);
+                prop_assert_eq!(tag, portable.seal_as(iv, associated, blocks, &mut theirs, odd));
+                prop_assert_eq!(&ours, &theirs);
+                let [_, expected, found] = vector.open(tag, associated, blocks, &mut ours);
+                prop_assert_eq!(expected, found);
+                prop_assert_eq!(&ours, &data);
+            }
             let [recovered, expected, found] = vector.open(tag, associated, blocks, &mut ours);
             prop_assert_eq!(
                 [recovered, expected, found],

@@ -15,6 +15,8 @@ use crate::crypto::salsa20::{BLOCK, Salsa20};
 
 /// Where suites 0 and 1 put the tag, suite 2 its id, suite 3 half of the opaque tag.
 const MAC: core::ops::Range<usize> = 19..27;
+/// The packet's id comes first.
+const ID_END: usize = 8;
 
 /// Everything needed to seal and open packets of one pair of nodes, expanded once.
 #[derive(Clone)]
@@ -61,6 +63,14 @@ impl SessionKeys {
     ///
     /// Panics on [`Suite::TrustedPath`], which needs no keys, and below 28 bytes.
     pub fn seal(&self, packet: &mut [u8], suite: Suite) -> PacketId {
+        self.seal_as(packet, suite, None)
+    }
+
+    /// As [`Self::seal`], with an id on the wire that is odd or even as `odd` says, if it does: by that both ends tell which
+    /// packets a bond of 1.14.1 samples (specification 15.1). The inner id of suite 3 may be one of those that follow the
+    /// packet's, so that this is for receivers that do not read it.
+    pub fn seal_as(&self, packet: &mut [u8], suite: Suite, odd: Option<bool>) -> PacketId {
+        make_odd(packet, odd);
         packet[FLAGS] = packet[FLAGS] & !(FLAG_ENCRYPTED | SUITE_MASK) | (suite as u8) << 3;
         match suite {
             Suite::Poly1305 => {
@@ -78,11 +88,14 @@ impl SessionKeys {
             }
             Suite::AesGmacSiv => {
                 let associated = associated(packet, packet[FLAGS]);
-                let tag = self
-                    .aes
-                    .seal(id_bytes(packet), &associated, &mut packet[VERB_OFFSET..]);
-                packet[..8].copy_from_slice(&tag[..8]);
-                packet[MAC].copy_from_slice(&tag[8..]);
+                let iv = id_bytes(packet);
+                let text = &mut packet[VERB_OFFSET..];
+                let tag = match odd {
+                    None => self.aes.seal(iv, &associated, text),
+                    Some(odd) => self.aes.seal_as(iv, &associated, text, odd),
+                };
+                packet[..ID_END].copy_from_slice(&tag[..ID_END]);
+                packet[MAC].copy_from_slice(&tag[ID_END..]);
             }
             Suite::TrustedPath => panic!("a trusted path is sealed without keys"),
         }
@@ -229,11 +242,21 @@ fn id_bytes(packet: &[u8]) -> [u8; 8] {
     PacketId::of(packet).0.to_be_bytes()
 }
 
-/// Seals for a trusted path: suite 2 with `trusted_path_id` in the MAC field. Panics below 28 bytes.
-pub fn seal_trusted(packet: &mut [u8], trusted_path_id: u64) {
+/// Makes the packet's id odd or even, if it is to be that.
+fn make_odd(packet: &mut [u8], odd: Option<bool>) {
+    if let Some(odd) = odd {
+        packet[ID_END - 1] = packet[ID_END - 1] & !1 | u8::from(odd);
+    }
+}
+
+/// Seals for a trusted path: suite 2 with `trusted_path_id` in the MAC field, and an id that is odd or even as `odd` says, if it
+/// does (see [`SessionKeys::seal_as`]); returns that. Panics below 28 bytes.
+pub fn seal_trusted(packet: &mut [u8], trusted_path_id: u64, odd: Option<bool>) -> PacketId {
+    make_odd(packet, odd);
     packet[FLAGS] =
         packet[FLAGS] & !(FLAG_ENCRYPTED | SUITE_MASK) | (Suite::TrustedPath as u8) << 3;
     packet[MAC].copy_from_slice(&trusted_path_id.to_be_bytes());
+    PacketId::of(packet)
 }
 
 #[cfg(test)]
@@ -270,6 +293,24 @@ mod tests {
                 packet[FLAGS] |= 3;
                 let inner = (suite == Suite::AesGmacSiv).then_some(PacketId::of(&plain));
                 prop_assert_eq!(keys().open_with_inner_id(&mut packet), Ok(inner));
+                prop_assert_eq!(&packet[VERB_OFFSET..], &body[..]);
+            }
+        }
+
+        #[test]
+        fn ids_on_the_wire_are_odd_or_even_as_asked(
+            header: [u8; 18],
+            body in proptest::collection::vec(any::<u8>(), 1..200),
+        ) {
+            let mut plain = header.to_vec();
+            plain.extend_from_slice(&[0; 9]);
+            plain.extend_from_slice(&body);
+            for (suite, odd) in SUITES.iter().flat_map(|s| [(*s, false), (*s, true)]) {
+                let mut packet = plain.clone();
+                let id = keys().seal_as(&mut packet, suite, Some(odd));
+                prop_assert_eq!(id, PacketId::of(&packet));
+                prop_assert_eq!(id.0 % 2 == 1, odd);
+                prop_assert_eq!(keys().open(&mut packet), Ok(()));
                 prop_assert_eq!(&packet[VERB_OFFSET..], &body[..]);
             }
         }

@@ -63,9 +63,10 @@ impl Moment {
 /// What became of one change.
 #[derive(Clone, Copy, PartialEq, Debug)]
 struct Change {
-    /// Until the target of the link went half of the way to its new share, or was within a tenth of it.
+    /// Until the target of the link went half of the way to its new share, or was within a tenth of it. A link that is left
+    /// out for the moment has been noticed.
     detected: Option<Duration>,
-    /// Until the slots met their targets, after that.
+    /// Until the slots met their targets after that, that of the link being half of its share at least: it was measured.
     placed: Option<Duration>,
     /// Until nine tenths of what the links carry now arrived.
     full: Option<Duration>,
@@ -82,7 +83,8 @@ impl Change {
         let noticed = |moment: &Moment| (least..=most).contains(&moment.targets[CUT]);
         let detected = first_lasting(moments, |index| noticed(&moments[index]));
         let placed = first_lasting(moments, |index| {
-            noticed(&moments[index]) && moments[index].meets_targets()
+            let moment = &moments[index];
+            noticed(moment) && is_measured(moment.targets[CUT], share) && moment.meets_targets()
         });
         let full = first_lasting(moments, |index| {
             rate_before(moments, index).is_some_and(|rate| rate >= 0.9 * sum)
@@ -121,6 +123,11 @@ impl Change {
     }
 }
 
+/// The link was not just left out.
+fn is_measured(target: f64, share: f64) -> bool {
+    target >= share / 2.0
+}
+
 /// Mbit/s that arrived in the second before a moment.
 fn rate_before(moments: &[Moment], index: usize) -> Option<f64> {
     let end = &moments[index];
@@ -146,6 +153,11 @@ fn first_lasting(moments: &[Moment], holds: impl Fn(usize) -> bool) -> Option<Du
     None
 }
 
+/// The link's part of what all carry, at this rate.
+fn share_of(rate: u32) -> f64 {
+    f64::from(rate) / f64::from(rate + RATE * (LINKS as u32 - 1))
+}
+
 /// Changes the link's rate and watches. `sum`: Mbit/s of payload that all links carry then.
 fn change(pair: &Pair, flows: &TcpFlows, rate: u32, sum: f64) -> io::Result<Change> {
     let start = Instant::now();
@@ -155,8 +167,7 @@ fn change(pair: &Pair, flows: &TcpFlows, rate: u32, sum: f64) -> io::Result<Chan
         thread::sleep(Duration::from_millis(50));
         moments.push(Moment::now(pair, flows, start)?);
     }
-    let share = f64::from(rate) / f64::from(rate + RATE * (LINKS as u32 - 1));
-    Ok(Change::of(&moments, share, sum))
+    Ok(Change::of(&moments, share_of(rate), sum))
 }
 
 pub(super) fn rows() -> Vec<Row> {
@@ -220,7 +231,7 @@ fn slower(case: &Case) -> io::Result<Measurement> {
         if limit.is_none() {
             let (share, target) = new_flows(&pair)?;
             part.measured += &format!(", {share:.3} of new flows on it, target {target:.3}");
-            part.holds &= share <= target + 0.1;
+            part.holds &= share <= target + 0.1 && is_measured(target, share_of(REST));
         }
         parts.push(part);
     }
@@ -290,6 +301,15 @@ mod tests {
         assert_eq!(change.full, Some(Duration::from_millis(1000)));
         assert!(change.holds(Duration::from_secs(1), Some(Duration::from_secs(3))));
         assert!(!change.holds(Duration::from_secs(1), Some(Duration::from_secs(1))));
+    }
+
+    #[test]
+    fn a_link_that_is_left_out_was_noticed_and_not_measured() {
+        let first = |ms, then| if ms == 0 { 0.33 } else { then };
+        let change = |then| Change::of(&moments(|ms| (first(ms, then), then)), 0.05, 8.0);
+        let soon = Some(Duration::from_millis(50));
+        assert_eq!((change(0.0).detected, change(0.0).placed), (soon, None));
+        assert_eq!((change(0.04).detected, change(0.04).placed), (soon, soon));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use bond::{Bond, Cursor, PathId, PolicySettings, QosLedger};
+use bond::{Bond, Cursor, PathId, PolicySettings, QosLedger, Sampling};
 use protocol::verb::QosRecord;
 use protocol::{Instant, PacketId};
 
@@ -57,6 +57,8 @@ pub(super) struct Bonded {
 pub(super) struct BondedPath {
     pub(super) id: PathId,
     pub(super) ledger: QosLedger,
+    /// Of what workers send there.
+    pub(super) sampling: Sampling,
     pub(super) activity: Arc<PathActivity>,
     pub(super) last_qos: Option<Instant>,
     /// The peer's reports that wait, with their times of arrival; [`timers::QOS_GATE`] bounds them.
@@ -110,6 +112,7 @@ impl Bonded {
             Box::new(BondedPath {
                 id,
                 ledger,
+                sampling: Sampling::default(),
                 activity,
                 last_qos: None,
                 reports: VecDeque::new(),

@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use bond::qos::BY_CHANCE;
 use bond::{Bond, BondSettings, BondStatus, LinkEvent, PolicySettings, Rehearsal};
 use protocol::verb::{Verb, decode_qos};
 use protocol::{Address, Instant, PacketId};
@@ -71,6 +72,14 @@ impl Bonds {
         let bonded = self.bonded(peer)?;
         Some((bonded, bonded.bond.as_ref()?))
     }
+}
+
+/// What is sent for both ends to note; 1.14.1 does not note its own probes (protocol specification 15.1).
+fn is_sampled_verb(verb: Verb) -> bool {
+    !matches!(
+        verb,
+        Verb::Ack | Verb::QosMeasurement | Verb::Hello | Verb::Echo
+    )
 }
 
 impl Transport {
@@ -278,13 +287,9 @@ impl Transport {
         let Some(path) = bonded.paths.get_mut(&path) else {
             return;
         };
-        if !bonded.is_own
-            && !matches!(
-                verb,
-                Verb::Ack | Verb::QosMeasurement | Verb::Hello | Verb::Echo
-            )
-        {
-            path.ledger.handle_sent(id, now);
+        if !bonded.is_own && is_sampled_verb(verb) {
+            path.sampling.note_sent(1);
+            path.ledger.handle_sent(id, path.sampling.one_in(), now);
         }
         // Heartbeats, probes and their answers are no traffic: else two bonds would keep each other awake for ever.
         if let Some(bond) = &mut bonded.bond
@@ -317,7 +322,8 @@ impl Transport {
             let repeats = !sample.sent && bonded.note_repeated(sample.packet);
             if let Some(path) = bonded.paths.get_mut(&sample.path) {
                 if sample.sent {
-                    path.ledger.handle_sent(sample.packet, sample.at);
+                    path.ledger
+                        .handle_sent(sample.packet, sample.one_in, sample.at);
                 } else {
                     path.ledger.handle_received(sample.packet, sample.at);
                 }
@@ -398,6 +404,27 @@ impl Transport {
     /// Workers shall sample packets of this peer.
     pub(super) fn is_measured(&self, peer: Address) -> bool {
         self.bonds.bonded(peer).is_some_and(Bonded::is_measured)
+    }
+
+    /// Whether the wire id of the next packet there is to be odd or even, if that matters.
+    pub(super) fn next_id_is_odd(
+        &mut self,
+        peer: Address,
+        path: PathKey,
+        verb: Verb,
+    ) -> Option<bool> {
+        if !is_sampled_verb(verb) {
+            return None;
+        }
+        let bonded = self.bonds.peers.get_mut(&peer).filter(|b| !b.is_own)?;
+        bonded.paths.get_mut(&path)?.sampling.next_id_is_odd()
+    }
+
+    /// One in so many packets that workers send there is to be sampled.
+    pub(super) fn sampled_one_in(&self, peer: Address, path: PathKey) -> u16 {
+        let bonded = self.bonds.bonded(peer);
+        let path = bonded.and_then(|bonded| bonded.paths.get(&path));
+        path.map_or(BY_CHANCE, |path| path.sampling.one_in())
     }
 
     /// Its bond waits for something to send: workers shall tell at once when they send.

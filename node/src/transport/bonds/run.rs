@@ -240,9 +240,15 @@ impl Transport {
         let Some(bond) = &mut bonded.bond else {
             return;
         };
+        let mut resampled = false;
         for path in bonded.paths.values_mut() {
             let seen = Told::read(&path.activity);
             let told = std::mem::replace(&mut path.told, seen);
+            if !bonded.is_own {
+                path.sampling
+                    .note_sent(seen.packets_sent - told.packets_sent);
+                resampled |= path.sampling.update(now);
+            }
             // What workers handed over was told when it came.
             if seen.packets_received > told.packets_received {
                 let at = seen.authentic.unwrap_or(now);
@@ -261,6 +267,9 @@ impl Transport {
             if seen.forged > told.forged {
                 bond.handle_forged(path.id, seen.forged - told.forged, now);
             }
+        }
+        if resampled {
+            self.show_peer(peer);
         }
         for _ in 0..MAX_WISHES {
             let Some(bond) = &mut bonded.bond else {

@@ -9,6 +9,8 @@ use core::arch::x86_64::*;
 
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
+use super::super::aes_gmac_siv::is_odd;
+
 /// An AES-256 key schedule.
 type RoundKeys = [__m128i; 15];
 
@@ -48,6 +50,19 @@ impl Vaes512 {
     ) -> [u8; 16] {
         // SAFETY: `new` found the instructions.
         unsafe { self.seal_vector(u64::from_le_bytes(iv), associated, blocks, data) }
+    }
+
+    /// As [`super::super::aes_gmac_siv::AesGmacSiv::seal_as`].
+    pub(in crate::crypto) fn seal_as(
+        &self,
+        iv: [u8; 8],
+        associated: [u8; 16],
+        blocks: u64,
+        data: &mut [u8],
+        odd: bool,
+    ) -> [u8; 16] {
+        // SAFETY: `new` found the instructions.
+        unsafe { self.seal_vector_as(u64::from_le_bytes(iv), associated, blocks, data, odd) }
     }
 
     /// Decrypts `data`; returns the IV and the folded tag found inside `tag`, and the folded tag that the text has.
@@ -109,6 +124,31 @@ impl Vaes512 {
     }
 
     #[target_feature(enable = "aes,pclmulqdq,sse4.1,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")]
+    fn seal_vector_as(
+        &self,
+        mut iv: u64,
+        associated: [u8; 16],
+        blocks: u64,
+        data: &mut [u8],
+        odd: bool,
+    ) -> [u8; 16] {
+        let sum = self.hash_all(associated, blocks, data);
+        let tag = loop {
+            let folded = fold(sum, self.mask(iv));
+            let tag = encrypt(
+                &self.ctr,
+                _mm_set_epi64x(folded.cast_signed(), iv.cast_signed()),
+            );
+            if is_odd(&to_bytes(tag)) == odd {
+                break tag;
+            }
+            iv = iv.wrapping_add(1);
+        };
+        self.apply_key_stream(tag, data);
+        to_bytes(tag)
+    }
+
+    #[target_feature(enable = "aes,pclmulqdq,sse4.1,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")]
     fn open_vector(
         &self,
         tag: [u8; 16],
@@ -128,19 +168,31 @@ impl Vaes512 {
     #[inline]
     #[target_feature(enable = "aes,pclmulqdq,sse4.1,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")]
     fn folded_gmac(&self, iv: u64, associated: [u8; 16], blocks: u64, data: &[u8]) -> u64 {
-        let mask = encrypt(&self.gmac, _mm_set_epi64x(1 << 56, iv.cast_signed()));
+        let mask = self.mask(iv);
+        fold(self.hash_all(associated, blocks, data), mask)
+    }
+
+    /// What the IV contributes to the GMAC.
+    #[inline]
+    #[target_feature(enable = "aes,pclmulqdq,sse4.1,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")]
+    fn mask(&self, iv: u64) -> __m128i {
+        encrypt(&self.gmac, _mm_set_epi64x(1 << 56, iv.cast_signed()))
+    }
+
+    /// GHASH of the associated data, the text and their lengths.
+    #[inline]
+    #[target_feature(enable = "aes,pclmulqdq,sse4.1,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")]
+    fn hash_all(&self, associated: [u8; 16], blocks: u64, data: &[u8]) -> __m128i {
         let mut sum = _mm_setzero_si128();
         if blocks > 0 {
             sum = multiply(reverse(from_bytes(associated)), self.powers[15]);
         }
         sum = self.hash(sum, data);
         let bits = 8 * (16 * blocks + data.len() as u64);
-        sum = multiply(
+        multiply(
             _mm_xor_si128(sum, _mm_set_epi64x(bits.cast_signed(), 0)),
             self.powers[15],
-        );
-        let gmac = _mm_xor_si128(reverse(sum), mask);
-        _mm_cvtsi128_si64(_mm_xor_si128(gmac, _mm_shuffle_epi32::<0x4e>(gmac))).cast_unsigned()
+        )
     }
 
     /// GHASH of `data`, padded with zeros, going on from `sum`.
@@ -195,6 +247,14 @@ impl Vaes512 {
             counter = xor_key_stream::<2>(&keys, counter, group);
         }
     }
+}
+
+/// The GMAC, its halves XORed, of a GHASH and the IV's mask.
+#[inline]
+#[target_feature(enable = "aes,pclmulqdq,sse4.1,avx512f,avx512bw,avx512vl,vaes,vpclmulqdq")]
+fn fold(sum: __m128i, mask: __m128i) -> u64 {
+    let gmac = _mm_xor_si128(reverse(sum), mask);
+    _mm_cvtsi128_si64(_mm_xor_si128(gmac, _mm_shuffle_epi32::<0x4e>(gmac))).cast_unsigned()
 }
 
 /// XORs `N` registers of key stream over up to 64 N bytes; returns the next counters.
