@@ -314,8 +314,9 @@ fn arrived(records: &[QosRecord], interval: Duration, one_in: f64) -> Option<(u6
     let oldest = records.iter().map(holding).max()?;
     let left_over = records.iter().filter(|r| is_left_over(r, Some(interval)));
     let is_whole = 4 * left_over.count() <= records.len();
-    // What came before may have been lost with another report.
-    let time = interval.min(oldest);
+    let newest = records.iter().map(holding).min()?;
+    // What came before may have been lost with another report, and since the newest nothing has come.
+    let time = interval.min(oldest).saturating_sub(newest);
     let is_enough = records.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
     let packets = (one_in * records.len() as f64).round() as u64;
     (is_whole && is_enough && packets > 0).then_some((packets, time))
@@ -480,6 +481,8 @@ mod tests {
         assert_eq!(arrived(600, 0..700), Some((200, millis(600))));
         assert_eq!(arrived(1200, 0..600), Some((200, millis(594))));
         assert_eq!(arrived(250, 0..500), None);
+        // Nothing has been sent for a while.
+        assert_eq!(arrived(2000, 1000..1600), Some((200, millis(594))));
         assert_eq!(arrived_of(16, 600, 0..600), Some((1600, millis(594))));
         // The first report of all, and one with few records.
         let mut ledger = QosLedger::new(SECOND);
