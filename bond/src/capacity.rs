@@ -6,23 +6,14 @@ use std::time::Duration;
 use protocol::Instant;
 
 use crate::doubt::Doubt;
+use crate::felt_queue::FeltQueue;
 use crate::overload::CleanRate;
 use crate::windows::Windows;
 
-/// A queue is felt above this, or above half of the least round trip.
-const QUEUE: f64 = 20_000.0;
-/// A full path is full until the queue is shorter than this part of what made it so.
-const CALM: f64 = 0.6;
 /// Loss above which a path is full although nothing queues: far more is sent than fits. Less than that may be chance.
 const OVERLOAD: f64 = 0.1;
 /// Fewer packets than this say nothing of overload.
 const ENOUGH_PACKETS: u64 = 20;
-/// Round trips are averaged over about this time.
-const QUEUE_TIME: f64 = 0.15;
-/// Answers that are late for less than this are late because somebody paused, not because of a queue.
-const QUEUE_LASTS: Duration = Duration::from_millis(50);
-/// A round trip older than this says nothing of the queue.
-const FRESH: Duration = Duration::from_millis(1500);
 /// Length of our own windows, and of the longest report that counts.
 const WINDOW: Duration = Duration::from_millis(200);
 pub(crate) const LONGEST_WINDOW: Duration = Duration::from_secs(1);
@@ -52,6 +43,11 @@ const LOSS_MEMORY: Duration = Duration::from_secs(5);
 const QUEUE_MEMORY: Duration = Duration::from_secs(60);
 /// Reports this recent make our own windows needless.
 const REPORTED: Duration = Duration::from_secs(2);
+/// Packets that queue while less than this part of what fits is sent show that less fits. A peer that reports seldom, as
+/// 1.14.1 does, would say so only after seconds.
+const GIVEN_WAY: f64 = 0.7;
+const SELDOM: Duration = Duration::from_millis(500);
+const AWAITED: Duration = Duration::from_millis(3500);
 
 /// What a number of bit/s means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -78,13 +74,7 @@ pub(crate) struct Capacity {
     confirmed: Instant,
     full_since: Option<Instant>,
     last_full: Option<Instant>,
-    /// Since when answers are late.
-    late_since: Option<Instant>,
-    /// Round trip of late, and the latest one, in microseconds.
-    round_trip: f32,
-    latest_round_trip: f32,
-    /// When that was told.
-    asked: Instant,
+    queue: FeltQueue,
     last_report: Option<Instant>,
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
@@ -100,14 +90,7 @@ pub(crate) struct Capacity {
 impl Capacity {
     /// A round trip took so many microseconds.
     pub(crate) fn add_round_trip(&mut self, micros: f64, now: Instant) {
-        let age = now.duration_since(self.asked).as_secs_f64();
-        let keep = match self.latest_round_trip > 0.0 {
-            true => (-age / QUEUE_TIME).exp(),
-            false => 0.0,
-        };
-        self.round_trip = (f64::from(self.round_trip) * keep + micros * (1.0 - keep)) as f32;
-        self.latest_round_trip = micros as f32;
-        self.asked = now;
+        self.queue.add_round_trip(micros, now);
     }
 
     /// The receiver got so much within `interval` of its clock, and missed `lost` of `packets + lost`. `least`: the least
@@ -135,14 +118,17 @@ impl Capacity {
         );
     }
 
-    /// So much left; `loss` of it does not arrive.
+    /// So much left, at so many bit/s of late; `loss` of it does not arrive.
     pub(crate) fn add_sent(
         &mut self,
-        bytes: u64,
+        (bytes, rate): (u64, f64),
         loss: f64,
         (least, ours): (f64, bool),
         now: Instant,
     ) {
+        if ours && self.have_senders_given_way(rate, least, now) {
+            self.doubt.begin(self.bits.into(), now);
+        }
         if self.last_report.is_some_and(|last| now < last + REPORTED) {
             self.sent_since = None;
             self.sent += bytes;
@@ -170,6 +156,21 @@ impl Capacity {
         self.sent += bytes;
     }
 
+    /// Packets queue although far less is sent, so many bit/s, than was known to fit.
+    fn have_senders_given_way(&mut self, rate: f64, least: f64, now: Instant) -> bool {
+        let least_rate = GIVEN_WAY * f64::from(self.bits);
+        let is_awaited = self
+            .last_report
+            .is_some_and(|last| last + SELDOM <= now && now <= last + AWAITED);
+        // By the last report as much was sent as fits: the rate has not just begun to grow.
+        is_awaited
+            && self.get().is_some()
+            && rate < least_rate
+            && self.windows.rate(MEASUREMENT).0 >= least_rate
+            && self.queue.is_standing(now)
+            && self.queue.is_felt(least, self.full_since.is_some(), now)
+    }
+
     /// So much arrived within that time, and this part of what was sent did not: for overload?
     fn is_overload(&mut self, bytes: u64, loss: f64, interval: Duration) -> bool {
         let arrived = bytes as f64 / interval.as_secs_f64().max(1e-3);
@@ -190,7 +191,7 @@ impl Capacity {
             return;
         }
         let rate = bytes as f64 / interval.as_secs_f64();
-        let queues = self.queues(least, now);
+        let queues = self.queue.is_felt(least, self.full_since.is_some(), now);
         let is_full = ours && interval <= LONGEST_WINDOW && rate > LEAST && (overloaded || queues);
         if is_full && self.full_since.is_none() {
             self.full_since = Some(now);
@@ -241,7 +242,7 @@ impl Capacity {
             // It has become wider, or nobody knew how wide it is. What leaves proves that only if it goes on without a queue.
             let is_reported = kind == Kind::Measured && self.kind != Kind::Unknown;
             let is_certain = is_reported && time >= MEASUREMENT / 2
-                || time >= MEASUREMENT && self.late_since.is_none();
+                || time >= MEASUREMENT && !self.queue.may_be_felt();
             if is_certain && bits > LEAST * 8.0 {
                 self.doubt.note_arriving(bits, known);
                 self.bits = self.bits.max(bits as f32);
@@ -250,23 +251,6 @@ impl Capacity {
                 }
             }
         }
-    }
-
-    /// Packets wait in a queue: round trips have taken longer than the `least` of them for a while, in microseconds.
-    fn queues(&mut self, least: f64, now: Instant) -> bool {
-        let was_full = self.full_since.is_some();
-        let (round_trip, calm) = if was_full {
-            (self.round_trip, CALM)
-        } else {
-            (self.round_trip.min(self.latest_round_trip), 1.0)
-        };
-        let is_late = f64::from(round_trip) - least > QUEUE.max(least / 2.0) * calm;
-        if !is_late || now >= self.asked + FRESH {
-            self.late_since = None;
-            return false;
-        }
-        let since = *self.late_since.get_or_insert(self.asked);
-        was_full || self.asked >= since + QUEUE_LASTS
     }
 
     /// Another path is full, and this one, which never was, may have room: let it have more, until it is full or traffic
@@ -410,7 +394,7 @@ mod tests {
     ) -> Instant {
         for _ in 0..times {
             now = now + TENTH;
-            capacity.add_sent(bits / 80, 0.0, (10_000.0, true), now);
+            capacity.add_sent((bits / 80, f64::INFINITY), 0.0, (10_000.0, true), now);
             capacity.add_round_trip(10_000.0 + queue, now);
             capacity.add_delivery(bits / 80, (100, 0), TENTH, (10_000.0, true), now);
         }
@@ -425,7 +409,7 @@ mod tests {
             for _ in 0..20 {
                 *now = *now + TENTH;
                 capacity.add_round_trip(round_trip, *now);
-                capacity.add_sent(100_000, 0.2, (10_000.0, true), *now);
+                capacity.add_sent((100_000, f64::INFINITY), 0.2, (10_000.0, true), *now);
             }
         };
         send(&mut capacity, 10_000.0, &mut now);
@@ -478,7 +462,7 @@ mod tests {
             40_000.0,
         );
         // Senders take a while to notice.
-        capacity.add_sent(2_000_000, 0.0, (10_000.0, true), now);
+        capacity.add_sent((2_000_000, f64::INFINITY), 0.0, (10_000.0, true), now);
         let now = report(&mut capacity, now, 9, 5_000_000, 60_000.0);
         let (bits, _) = capacity.get().expect("it is full");
         assert!(bits < 5_500_000, "{bits}");
@@ -495,7 +479,7 @@ mod tests {
         for _ in 0..40 {
             now = now + TENTH;
             capacity.add_round_trip(10_000.0, now);
-            capacity.add_sent(125_000, 0.0, (10_000.0, true), now);
+            capacity.add_sent((125_000, f64::INFINITY), 0.0, (10_000.0, true), now);
         }
         let bound = capacity.bound();
         assert!(bound.abs_diff(10_000_000) < 100_000, "{bound}");
@@ -535,7 +519,7 @@ mod tests {
             for _ in 0..40 {
                 now = now + TENTH / 2;
                 capacity.add_round_trip(60_000.0, now);
-                capacity.add_sent(50_000, 0.0, (1000.0, ours), now);
+                capacity.add_sent((50_000, f64::INFINITY), 0.0, (1000.0, ours), now);
             }
             let expected = ours.then_some((8_000_000, false));
             assert_eq!(capacity.get(), expected);
@@ -607,5 +591,26 @@ mod tests {
         // Silence is no room.
         capacity.raise(now + Duration::from_secs(5));
         assert_eq!(capacity.bound(), bound);
+    }
+
+    /// A peer reports each 2.5 s: that far less fits shows in what senders still send while packets queue.
+    #[test]
+    fn senders_that_give_way_to_a_queue_show_that_less_fits() {
+        let run = |rate: f64, queue: f64, report_age: u64| {
+            let at = Instant::from_millis;
+            let mut capacity = Capacity::default();
+            let full = report(&mut capacity, at(1000), 10, 8_000_000, 30_000.0);
+            assert!(capacity.get().is_some_and(|(bits, _)| bits == 8_000_000));
+            for answer in 0..4 {
+                let now = full + Duration::from_millis(report_age + 170 * answer);
+                capacity.add_round_trip(10_000.0 + queue, now);
+                capacity.add_sent((20_000, rate), 0.0, (10_000.0, true), now);
+            }
+            capacity.known(true)
+        };
+        assert_eq!(run(4e6, 90_000.0, 500), Some(2_000_000));
+        // They send as much, or nothing queues, or the peer would have said so.
+        assert_eq!(run(7e6, 90_000.0, 500), Some(8_000_000));
+        assert_eq!(run(4e6, 3_000.0, 500), Some(8_000_000));
     }
 }

@@ -67,6 +67,7 @@ mod evaluate;
 pub mod event;
 mod event_json;
 pub mod failover;
+mod felt_queue;
 pub mod flow;
 mod idle;
 mod judgement;

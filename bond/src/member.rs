@@ -165,7 +165,8 @@ impl Member {
         self.sent_rate.add(bytes, now);
         self.last_sent = self.last_sent.max(Some(now));
         let ours = self.queues_are_ours(now);
-        self.quality.add_sent(packets, bytes, ours, now);
+        let rate = self.sent_rate.at(now) * 8.0;
+        self.quality.add_sent((packets, bytes), rate, ours, now);
     }
 
     /// A zerotier-one says when some of our packets arrived: so many did within that time.

@@ -309,8 +309,8 @@ impl Quality {
             .add_delivery(bytes as u64, (packets, lost as u64), counted, queue, now);
     }
 
-    /// So much left.
-    pub fn add_sent(&mut self, packets: u64, bytes: u64, ours: bool, now: Instant) {
+    /// So much left, at so many bit/s of late. `ours`: a queue would be of our making.
+    pub fn add_sent(&mut self, (packets, bytes): (u64, u64), rate: f64, ours: bool, now: Instant) {
         if packets > 0 {
             let mean = bytes as f64 / packets as f64;
             let known = f64::from(self.packet_bytes);
@@ -332,7 +332,7 @@ impl Quality {
             0.0
         };
         let queue = (self.least_round_trip(), ours);
-        self.capacity.add_sent(bytes, loss, queue, now);
+        self.capacity.add_sent((bytes, rate), loss, queue, now);
     }
 
     fn least_round_trip(&self) -> f64 {
