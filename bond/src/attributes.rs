@@ -1,5 +1,5 @@
 //! What the two ends of a path tell each other about it, so that the peer spares a link of ours that is metered or meant
-//! for emergencies (RFC 8684's backup flag, for whole links). Peers of our kind only.
+//! for emergencies (RFC 8684's backup flag, for whole links), and looks closer at one that we left. Peers of our kind only.
 
 use crate::config::{LinkMode, Speed};
 
@@ -10,6 +10,8 @@ pub struct LinkAttributes {
     pub mode: LinkMode,
     /// It costs money.
     pub is_metered: bool,
+    /// It is avoided for what is lost there of what this end sends.
+    pub is_lossy: bool,
     /// What it can receive, in bit/s, if the operator declared that.
     pub receives: Option<u64>,
 }
@@ -20,6 +22,7 @@ impl Default for LinkAttributes {
         Self {
             mode: LinkMode::Primary,
             is_metered: false,
+            is_lossy: false,
             receives: None,
         }
     }

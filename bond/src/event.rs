@@ -364,11 +364,16 @@ impl BondEvent {
                 } else {
                     ""
                 };
+                let lossy = if attributes.is_lossy {
+                    ", avoided for its loss"
+                } else {
+                    ""
+                };
                 let receives = attributes.receives.map_or_else(String::new, |bits| {
                     format!(", receives at most {bits} bit/s")
                 });
                 format!(
-                    "Peer {peer} calls its end of link {path} {}{metered}{receives}",
+                    "Peer {peer} calls its end of link {path} {}{metered}{lossy}{receives}",
                     attributes.mode.name()
                 )
             }

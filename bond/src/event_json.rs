@@ -103,7 +103,7 @@ fn fields(kind: &EventKind) -> Value {
         } => json!({"metric": metric, "value": value, "limit": limit}),
         EventKind::Punished { remaining, .. } => json!({"remaining": millis(*remaining)}),
         EventKind::PeerAttributes { attributes, .. } => {
-            json!({"mode": attributes.mode.name(), "metered": attributes.is_metered, "receives": attributes.receives})
+            json!({"mode": attributes.mode.name(), "metered": attributes.is_metered, "avoidedForLoss": attributes.is_lossy, "receives": attributes.receives})
         }
         EventKind::Suppressed { count } => json!({ "count": count }),
         EventKind::Status(account) => {

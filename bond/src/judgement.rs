@@ -13,8 +13,12 @@ use crate::policy::Fitness;
 
 /// Loss above which a path is avoided, unless the operator names a limit.
 const SOFT_LOSS: f64 = 0.05;
+/// Part of that, above which one is that the peer avoids for what it loses.
+const CONFIRMED: f64 = 0.8;
 /// Loss above which a path is the last choice, unless the operator's limit allows more.
 const HARD_LOSS: f64 = 0.25;
+/// What that is called.
+const LOSS: &str = "loss";
 /// Share of failed authentications above which a path is avoided.
 const SOFT_ERRORS: f64 = 0.05;
 /// What a queue that grows spills may be too much for a moment, until the path is known to be full.
@@ -50,13 +54,18 @@ pub(crate) struct Judgement {
     pub(crate) avoided: Option<Instant>,
     /// It loses so much that it is the last choice.
     loses_since: Option<Instant>,
+    /// That is for what it loses.
+    pub(crate) is_lossy: bool,
+    /// The peer avoids the wire for what it loses there.
+    pub(crate) peer_avoids: bool,
     /// The capacity that the operator was told of last, bit/s.
-    told_capacity: u64,
+    told_capacity: f32,
 }
 
 impl Judgement {
     fn forget_excess(&mut self) {
         self.avoided = None;
+        self.is_lossy = false;
         self.exceeds_since = None;
         self.loses_since = None;
     }
@@ -104,6 +113,7 @@ impl Member {
                 let since = *self.judgement.exceeds_since.get_or_insert(now);
                 if since + excess.dwell + self.rule.down_delay <= now {
                     self.judgement.avoided = Some(now);
+                    self.judgement.is_lossy = excess.metric == LOSS;
                     events.push(EventKind::QualityAvoid {
                         path: self.label(),
                         metric: excess.metric,
@@ -140,9 +150,9 @@ impl Member {
     fn tell_capacity(&mut self, events: &mut Vec<EventKind>, now: Instant) {
         self.quality.capacity.expire(now);
         if let Some((capacity, _)) = self.quality.capacity.get() {
-            let old = self.judgement.told_capacity;
+            let old = self.judgement.told_capacity as u64;
             if capacity.abs_diff(old) > old / 5 {
-                self.judgement.told_capacity = capacity;
+                self.judgement.told_capacity = capacity as f32;
                 events.push(EventKind::CapacityChanged {
                     path: self.label(),
                     from: old,
@@ -202,7 +212,13 @@ impl Member {
         } else {
             SOFT_LOSS
         };
-        let loss_limit = limits.loss.unwrap_or(soft_loss);
+        // What the peer left for its loss is as bad with less.
+        let is_confirmed = limits.loss.is_none() && self.judgement.peer_avoids;
+        let loss_limit = match (limits.loss, is_confirmed) {
+            (Some(limit), _) => limit,
+            (None, true) => CONFIRMED * soft_loss,
+            (None, false) => soft_loss,
+        };
         let is_spared = limits.loss.is_none() && self.others_lose_too && settings.base.balances();
         let is_avoided = self.judgement.avoided.is_some();
         let (loss, loss_dwell) = if self.is_just_full(settings, now) || is_spared && !is_avoided {
@@ -210,7 +226,7 @@ impl Member {
         } else if is_avoided {
             (told(self.quality.loss(now)), LOSS_DWELL)
         } else {
-            match self.quality.losses.excess(loss_limit, now) {
+            match self.quality.losses.excess(loss_limit, is_confirmed, now) {
                 Some((loss, true)) => (Some(loss), self.plain_loss_dwell(settings, now)),
                 Some((loss, false)) => {
                     let dwell = self.plain_loss_dwell(settings, now);
@@ -220,7 +236,7 @@ impl Member {
             }
         };
         [
-            ("loss", loss, Some(loss_limit), loss_dwell),
+            (LOSS, loss, Some(loss_limit), loss_dwell),
             (
                 "error ratio",
                 told(self.quality.error_ratio(now)),

@@ -149,6 +149,7 @@ impl Member {
                 self.rule.mode
             },
             is_metered: self.rule.is_metered,
+            is_lossy: self.judgement.is_lossy,
             receives: match self.rule.speed_down {
                 Some(Speed::BitsPerSecond(bits)) => Some(bits),
                 Some(Speed::Relative(_)) | None => None,

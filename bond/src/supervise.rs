@@ -96,7 +96,8 @@ impl Bond {
         }
     }
 
-    /// Tells every path what there is besides it: whether other links work, and whether leaving it for those in use would help.
+    /// Tells every path what there is besides it: whether other links work, whether leaving it for those in use would help, and
+    /// whether the peer left it.
     fn look_beside(&mut self, now: Instant) {
         let beside = |member: &Member| {
             let others = self.members.values();
@@ -117,14 +118,23 @@ impl Bond {
                 let loses = |other: &&Member| loss(other) > Some(NO_BETTER * own);
                 !links.is_empty() && links.iter().all(loses)
             });
-            (has_alternative, others_are_full, others_lose_too)
+            let mut wire = self.members.values().filter(|m| m.shares_wire(member));
+            let peer_avoids = wire.any(|member| member.told().is_lossy);
+            (
+                has_alternative,
+                others_are_full,
+                others_lose_too,
+                peer_avoids,
+            )
         };
-        let found: Vec<(bool, bool, bool)> = self.members.values().map(|m| beside(m)).collect();
+        let found: Vec<(bool, bool, bool, bool)> =
+            self.members.values().map(|m| beside(m)).collect();
         for (member, beside) in self.members.values_mut().zip(found) {
             (
                 member.has_alternative,
                 member.others_are_full,
                 member.others_lose_too,
+                member.judgement.peer_avoids,
             ) = beside;
         }
     }

@@ -133,8 +133,12 @@ fn peers_of_our_kind_report_what_arrives() {
         // Ten a second, some of which get lost; more where losses look like silence.
         let told = messages(&net, A).1 - before;
         assert!((150..1000).contains(&told), "{told}");
-        // No traffic, no reports.
+        // No traffic, no reports. Within a minute what was said of lossy links is taken back.
         net.run_for(6 * SECOND);
+        let reports = messages(&net, A);
+        net.run_for(64 * SECOND);
+        let said = 2 * 2 * 3;
+        assert!(messages(&net, A).0 <= reports.0 + said, "{reports:?}");
         let at_rest = messages(&net, A);
         net.run_for(20 * SECOND);
         assert_eq!(messages(&net, A), at_rest);

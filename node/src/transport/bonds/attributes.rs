@@ -1,4 +1,4 @@
-//! What the operator says of our links, told to peers of our kind over the very paths that it is about, and what they say of
+//! What the operator says of our links, and what they lose, told to peers of our kind over the very paths that it is about, and what they say of
 //! theirs, told to the bond.
 
 use bond::LinkAttributes;
@@ -80,6 +80,7 @@ impl Transport {
                 PathAttributes {
                     mode: mode.and_then(|m| u8::try_from(m).ok()).unwrap_or(0),
                     is_metered: attributes.is_metered,
+                    is_lossy: attributes.is_lossy,
                     receives: attributes.receives.unwrap_or(0),
                 }
                 .encode(&mut payload);
@@ -109,6 +110,7 @@ impl Transport {
             let attributes = LinkAttributes {
                 mode: *mode,
                 is_metered: told.is_metered,
+                is_lossy: told.is_lossy,
                 receives: Some(told.receives).filter(|bits| *bits > 0),
             };
             bond.handle_attributes(path.id, attributes, now);
