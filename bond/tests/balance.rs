@@ -174,7 +174,12 @@ fn lossy_links_are_left_for_better_ones_only() {
 #[test]
 fn one_flow_gets_no_less_than_over_the_best_of_unlike_links() {
     for (peer, is_stock) in PEERS {
-        for base in [BasePolicy::BalanceAware, BasePolicy::BalanceXor] {
+        let mut bases = vec![BasePolicy::BalanceAware, BasePolicy::BalanceXor];
+        // In turns a flow over unlike links is so slow that answers alone tell little.
+        if !is_stock {
+            bases.push(BasePolicy::BalanceRr);
+        }
+        for base in bases {
             for seed in 1..=3 {
                 let mut network = Network::new(settings(base), is_stock, &ten_to_one(), seed);
                 network.start_iperf(1);

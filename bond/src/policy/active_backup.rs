@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::queue::{order, score};
-use super::trial::{Comparison, Trials, WORTH_A_TRIAL};
+use super::trial::{Comparison, Trials, USES_UP, WORTH_A_TRIAL};
 use super::{Fitness, View};
 use crate::config::{LinkMode, LinkSelectMethod};
 use crate::event::Trigger;
@@ -127,8 +127,10 @@ pub fn try_capacity(
     let rate = present.sent_rate / 8.0;
     let is_held = active.hold.is_some_and(|until| now < until);
     let is_unknown = |view: &View| view.lane().is_unknown && view.full_since.is_none();
-    if is_held || rate < WORTH_A_TRIAL || !is_unknown(present) || !trials.may_begin(present.id, now)
-    {
+    let lane = present.lane();
+    let used_up = |bits: f64| present.sent_rate >= USES_UP * bits;
+    let may_be_full = lane.is_unknown || lane.capacity.is_some_and(used_up);
+    if is_held || rate < WORTH_A_TRIAL || !may_be_full || !trials.may_begin(present.id, now) {
         return None;
     }
     let others = order(views, Some(present)).into_iter();

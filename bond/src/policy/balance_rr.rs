@@ -12,6 +12,10 @@ const TURNS: usize = 64;
 /// A path that is so much farther than the nearest is not like it.
 const FARTHER: Duration = Duration::from_millis(20);
 
+/// A path fills if its turn is this part of what fits; once left out it has room below the second.
+const FILLS: f64 = 0.7;
+const HAS_ROOM: f64 = 0.5;
+
 /// A cycle of turns. The previous one stays while it is nearly right, so that rotations do not start over without cause.
 pub fn plan(
     views: &[View],
@@ -22,7 +26,7 @@ pub fn plan(
 ) -> Plan<PathId> {
     let mut paths = candidates(views, overflow);
     if !can_reorder {
-        paths = alike(paths);
+        paths = alike(paths, &previous.paths());
     }
     let shares = shares(&paths, Basis::Capacity);
     if let Plan::Rotate {
@@ -39,8 +43,9 @@ pub fn plan(
 
 /// Where nobody restores the order, one flow over unlike paths gets less than over the best of them alone. So paths are left
 /// out that are known to carry less than half of the widest, or that are 20 ms farther than the nearest; not if the operator
-/// said what paths are to carry.
-fn alike(paths: Vec<&View>) -> Vec<&View> {
+/// said what paths are to carry. Beside a path that would fill in its turn the others get no more than that one: while it is
+/// not known what fits on them, it is left out too. Either they fill, and then that is known, or everything fits on them.
+fn alike<'a>(paths: Vec<&'a View>, before: &[PathId]) -> Vec<&'a View> {
     let is_said = |path: &&View| path.declared.is_some() || path.allocation.is_some();
     if paths.iter().any(is_said) {
         return paths;
@@ -53,8 +58,19 @@ fn alike(paths: Vec<&View>) -> Vec<&View> {
     };
     let near: Vec<&View> = paths.iter().copied().filter(|path| is_near(path)).collect();
     let widest = near.iter().map(|path| width(path)).max().unwrap_or(0);
+    let may_be_wider = near
+        .iter()
+        .any(|path| path.measured.is_none() && path.full_since.is_none());
+    let turn = near.iter().map(|path| path.sent_rate).sum::<f64>() / near.len().max(1) as f64;
+    let is_narrow = |path: &View, bits: u64| {
+        let part = match before.contains(&path.id) {
+            true => FILLS,
+            false => HAS_ROOM,
+        };
+        bits < widest / 2 || may_be_wider && turn >= part * bits as f64
+    };
     near.into_iter()
-        .filter(|path| path.measured.is_none_or(|bits| bits >= widest / 2))
+        .filter(|path| path.measured.is_none_or(|bits| !is_narrow(path, bits)))
         .collect()
 }
 
@@ -164,5 +180,26 @@ mod tests {
         let plan = turns(&views, true);
         let slow = plan.iter().filter(|path| **path == 2).count() as f64 / plan.len() as f64;
         assert!((slow - 1.0 / 11.0).abs() < 0.011, "{slow}");
+    }
+
+    #[test]
+    fn a_path_that_would_fill_in_its_turn_waits_until_the_others_are_known() {
+        let mut views = [view(1, "a"), view(2, "b")];
+        views[1].measured = Some(5_000_000);
+        let mut before = Plan::Unreachable;
+        let mut turns_at = |views: &mut [View], rate: f64| {
+            views[0].sent_rate = rate;
+            before = plan(views, false, false, 8, &before);
+            turns_of(&before)
+        };
+        // Little is sent: why should it?
+        assert_eq!(turns_at(&mut views, 4e6), [1, 2]);
+        assert_eq!(turns_at(&mut views, 8e6), [1]);
+        assert_eq!(turns_at(&mut views, 6e6), [1]);
+        assert_eq!(turns_at(&mut views, 4e6), [1, 2]);
+        // Both are full, and alike.
+        assert_eq!(turns_at(&mut views, 9e6), [1]);
+        views[0].measured = Some(6_000_000);
+        assert_eq!(turns_at(&mut views, 9e6).len(), 11);
     }
 }

@@ -11,7 +11,7 @@ use protocol::Instant;
 use super::load::Active;
 use super::relief::Relief;
 use super::slots::{Mobility, PER_STEP, SlotTable, UNSETTLED};
-use super::trial::{Comparison, TRIAL_AFTER, WORTH_A_TRIAL};
+use super::trial::{Comparison, TRIAL_AFTER, USES_UP, WORTH_A_TRIAL};
 use crate::path::PathId;
 
 /// A new flow moves for this much more.
@@ -319,8 +319,9 @@ impl SlotTable {
         };
         let better = |place: usize| self.trials.better_than(lanes[place].path);
         let may_be_full = |place: &usize| {
-            (lanes[*place].is_unknown || better(*place).is_some())
-                && tally.rates[*place] >= WORTH_A_TRIAL
+            let used_up = |bits: f64| 8.0 * tally.rates[*place] >= USES_UP * bits;
+            let is_limit = lanes[*place].is_unknown || lanes[*place].capacity.is_some_and(used_up);
+            (is_limit || better(*place).is_some()) && tally.rates[*place] >= WORTH_A_TRIAL
         };
         let may_begin = |place: &usize| self.trials.may_begin(lanes[*place].path, now);
         let alone = || (0..lanes.len()).filter(is_alone).filter(may_begin);

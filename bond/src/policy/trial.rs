@@ -19,6 +19,8 @@ const FAILED_TRIAL_PAUSE: u16 = 60;
 /// more and no less than a fifth for so long. It is back unless it gained, and then does not try again for ten minutes, after
 /// which capacities are forgotten too.
 pub(super) const WORTH_A_TRIAL: f64 = 250_000.0;
+/// So does what sends this part of what is known to fit.
+pub(super) const USES_UP: f64 = 0.7;
 const STEADY: Duration = Duration::from_millis(700);
 const FRUITLESS_TRIAL_PAUSE: u16 = 600;
 
