@@ -237,9 +237,10 @@ impl Bond {
     /// A QOS_MEASUREMENT of the peer arrived.
     pub fn handle_qos_report(&mut self, path: PathId, samples: &QosSamples, now: Instant) {
         self.with(path, now, |member| {
-            for round_trip in &samples.round_trips {
-                member.quality.add_round_trip(*round_trip, now);
-            }
+            let ours = member.queues_are_ours(now);
+            member
+                .quality
+                .add_round_trips(&samples.round_trips, ours, now);
             let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
             if let Some((packets, time)) = samples.arrived {
                 member.handle_arrivals(packets, time, now);

@@ -93,6 +93,11 @@ impl Capacity {
         self.queue.add_round_trip(micros, now);
     }
 
+    /// Packets were queued lately.
+    pub(crate) fn note_queue(&mut self, now: Instant) {
+        self.last_full = Some(now);
+    }
+
     /// The receiver got so much within `interval` of its clock, and missed `lost` of `packets + lost`. `least`: the least
     /// round trip in microseconds; `ours`: a queue would be of our making.
     pub(crate) fn add_delivery(

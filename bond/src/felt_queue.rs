@@ -18,6 +18,15 @@ const FRESH: Duration = Duration::from_millis(1500);
 const JUST_FELT: Duration = Duration::from_millis(400);
 const DRAINING: f32 = 0.8;
 
+fn threshold(least: f64) -> f64 {
+    QUEUE.max(least / 2.0)
+}
+
+/// A round trip, in microseconds as the `least` of them, took so long that the packet must have waited in a queue.
+pub(crate) fn is_late(round_trip: f64, least: f64) -> bool {
+    round_trip - least > threshold(least)
+}
+
 /// What round trips tell of it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct FeltQueue {
@@ -50,7 +59,7 @@ impl FeltQueue {
         } else {
             (self.round_trip.min(self.latest), 1.0)
         };
-        let is_late = f64::from(round_trip) - least > QUEUE.max(least / 2.0) * calm;
+        let is_late = f64::from(round_trip) - least > threshold(least) * calm;
         if !is_late || now >= self.asked + FRESH {
             self.late_since = None;
             return false;

@@ -206,7 +206,7 @@ impl Member {
 
     /// A queue that makes round trips longer is of what we send on this path: it is used, while others of the same wire are
     /// not, and we send no less than answers to what the peer sends.
-    fn queues_are_ours(&self, now: Instant) -> bool {
+    pub(crate) fn queues_are_ours(&self, now: Instant) -> bool {
         self.is_used && self.sent_rate.at(now) * ANSWERS > self.received_rate.at(now)
     }
 

@@ -41,7 +41,7 @@ pub const fn is_sampled(packet: PacketId) -> bool {
 /// What a report of the peer says about our direction of the path.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct QosSamples {
-    /// Round trip times, without the time that the peer held the packet.
+    /// Round trip times, without the time that the peer held the packet, in the order in which the packets left.
     pub round_trips: Vec<Duration>,
     /// When the latest of the reported packets was sent: our direction worked then.
     pub latest_sent: Option<Instant>,
@@ -177,6 +177,7 @@ impl QosLedger {
         let mut reported = vec![false; self.sent.len()];
         let mut first_sent = None;
         let mut stood_for = 0;
+        let mut round_trips = Vec::new();
         for record in records.iter().take(MAX_QOS_RECORDS) {
             let known = |sent: &Sent| sent.packet == record.packet;
             let Some(index) = self.sent.iter().position(known) else {
@@ -196,9 +197,11 @@ impl QosLedger {
             if let Some(round_trip) = now.duration_since(sent).checked_sub(holding(record))
                 && record.holding_time_ms != u16::MAX
             {
-                samples.round_trips.push(round_trip);
+                round_trips.push((sent, round_trip));
             }
         }
+        round_trips.sort_by_key(|(sent, _)| *sent);
+        samples.round_trips = round_trips.into_iter().map(|(_, time)| time).collect();
         samples.arrived = interval.and_then(|interval| {
             let mean = stood_for as f64 / f64::from(samples.delivered.max(1));
             arrived(records, interval, mean)

@@ -6,6 +6,7 @@ use protocol::Instant;
 
 use crate::capacity::{Capacity, LONGEST_WINDOW};
 use crate::config::{QualityLimits, QualityWeights};
+use crate::felt_queue;
 use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
 use crate::packed::{pack_nearest, unpack};
 
@@ -16,6 +17,8 @@ const BLOCK: u8 = 8;
 /// A queue may be growing if one of so many latest round trips exceeded the fastest by more than so many µs.
 const QUEUE_ROUND_TRIPS: u8 = 8;
 const QUEUE_MICROS: u32 = 10_000;
+/// So many packets of a report have waited in a queue: then it was ours, and what is missing found it full.
+const ENOUGH_QUEUED: usize = 3;
 /// The largest latency is kept with so many bits of fraction: to a 4096th.
 const FRACTION: u32 = 11;
 /// The largest latency is told from so many times so many seconds: ten seconds at least.
@@ -223,6 +226,32 @@ pub struct Quality {
 impl Quality {
     /// A round trip took this long.
     pub fn add_round_trip(&mut self, round_trip: Duration, now: Instant) {
+        self.add_past_round_trip(round_trip, now);
+        self.capacity
+            .add_round_trip(round_trip.as_micros() as f64, now);
+    }
+
+    /// Round trips of packets that a zerotier-one names took so long, in the order in which these left. `ours`: a queue would be
+    /// of our making.
+    pub fn add_round_trips(&mut self, round_trips: &[Duration], ours: bool, now: Instant) {
+        for round_trip in round_trips {
+            self.add_past_round_trip(*round_trip, now);
+        }
+        let least = self.least_round_trip();
+        let queued = round_trips
+            .iter()
+            .filter(|round_trip| felt_queue::is_late(round_trip.as_micros() as f64, least));
+        if ours && queued.count() >= ENOUGH_QUEUED {
+            self.capacity.note_queue(now);
+        }
+        // How it is now the latest of them tells.
+        if let Some(latest) = round_trips.last() {
+            self.capacity.add_round_trip(latest.as_micros() as f64, now);
+        }
+    }
+
+    /// It may be over for long.
+    fn add_past_round_trip(&mut self, round_trip: Duration, now: Instant) {
         let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
         self.smoothed = Some(match self.smoothed {
             None => micros as f32,
@@ -230,7 +259,6 @@ impl Quality {
         });
         self.round_trips.add(micros);
         self.largest.add(micros, now);
-        self.capacity.add_round_trip(f64::from(micros), now);
         let fastest = self.smallest.map_or(micros, |least| least.min(micros));
         self.smallest = Some(fastest);
         self.since_queue = if micros > fastest.saturating_add(QUEUE_MICROS) {

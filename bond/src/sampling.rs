@@ -17,19 +17,17 @@ const LEAST: f64 = 80.0;
 /// One in so many at the least: 300 of ten million packets per second.
 const FEWEST: u16 = 1 << 15;
 
-/// Whether it is the next packet's turn to be sampled, if one in so many is. `phase` tells packets apart: each adds its part of
-/// 2^16, and the one with which it overflows is sampled. Paths may share one, and each has its due all the same.
-pub fn is_turn(phase: &mut u16, one_in: u16) -> bool {
-    let (next, is_turn) = phase.overflowing_add(u16::MAX / one_in.max(BY_CHANCE) + 1);
-    *phase = next;
-    is_turn
+/// Whether the id of the next packet is to be odd, so that one in `one_in` is sampled; `None` if that is left to chance.
+/// `random`: 32 random bits; packets come in runs, and a queue that spills drops them in a rhythm, which regular samples might
+/// keep to.
+pub fn next_id_is_odd(one_in: u16, random: impl FnOnce() -> u32) -> Option<bool> {
+    (one_in > BY_CHANCE).then(|| random() % u32::from(one_in) == 0)
 }
 
 /// Counts what leaves on a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
     one_in: u16,
-    phase: u16,
     since: Option<Instant>,
     packets: u64,
 }
@@ -38,7 +36,6 @@ impl Default for Sampling {
     fn default() -> Self {
         Self {
             one_in: BY_CHANCE,
-            phase: 0,
             since: None,
             packets: 0,
         }
@@ -49,11 +46,6 @@ impl Sampling {
     /// One in so many packets is to be sampled; a power of two, 2 at least: then ids are left to chance.
     pub fn one_in(&self) -> u16 {
         self.one_in
-    }
-
-    /// Whether the id of the next packet is to be odd or even; `None` if that is left to chance.
-    pub fn next_id_is_odd(&mut self) -> Option<bool> {
-        (self.one_in > BY_CHANCE).then(|| is_turn(&mut self.phase, self.one_in))
     }
 
     /// So many packets left.
@@ -113,22 +105,12 @@ mod tests {
     }
 
     #[test]
-    fn turns_come_as_often_as_they_should() {
-        for one_in in [2, 4, 64, 1 << 15] {
-            let mut phase = 0;
-            let turns = (0..1 << 16).filter(|_| is_turn(&mut phase, one_in));
-            assert_eq!(turns.count(), (1 << 16) / usize::from(one_in));
+    fn as_many_are_sampled_as_shall_be() {
+        assert_eq!(next_id_is_odd(2, || 0), None);
+        for one_in in [4, 64, 1 << 15] {
+            let odd =
+                (0..1 << 16).filter(|random| next_id_is_odd(one_in, || *random) == Some(true));
+            assert_eq!(odd.count(), (1 << 16) / usize::from(one_in));
         }
-        // Two paths that share a phase, by turns.
-        let mut phase = 0;
-        let mut turns = [0, 0];
-        for number in 0..1 << 16 {
-            let (path, one_in) = [(0, 64), (1, 4)][number % 2];
-            turns[path] += usize::from(is_turn(&mut phase, one_in));
-        }
-        assert!(
-            turns[0].abs_diff(512) < 60 && turns[1].abs_diff(8192) < 60,
-            "{turns:?}"
-        );
     }
 }

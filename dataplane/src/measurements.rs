@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bond::plan::SLOTS;
-use bond::qos::{BY_CHANCE, is_sampled};
-use bond::sampling::is_turn;
+use bond::qos::is_sampled;
 use bond::{PathIndex, Plan};
 use node::io::Sample;
 use node::snapshot::{PathActivity, PathEntry, PeerEntry};
@@ -50,8 +49,6 @@ struct PathSums {
     bytes_received: u64,
     packets_sent: u64,
     bytes_sent: u64,
-    /// Whose turn it is to be sampled.
-    phase: u16,
 }
 
 impl PathSums {
@@ -133,15 +130,6 @@ impl Measurements {
         sums.packets_received += 1;
         sums.bytes_received += length as u64;
         self.sample(peer, path, packet, false, now);
-    }
-
-    /// Whether the wire id of the next packet on this path is to be odd, or even, so that as many are sampled as shall be.
-    pub(crate) fn next_id_is_odd(&mut self, peer: &PeerEntry, path: &PathEntry) -> Option<bool> {
-        if !peer.sampled || path.one_in <= BY_CHANCE {
-            return None;
-        }
-        let sums = self.sums(&path.activity);
-        Some(is_turn(&mut sums.phase, path.one_in))
     }
 
     /// A packet for a measured peer was queued on one of its paths.

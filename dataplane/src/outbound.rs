@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bond::sampling::next_id_is_odd;
 use bond::{PathIndex, Pick};
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
 use node::rules::Action;
@@ -254,7 +255,8 @@ fn send<T: Tap, U: Udp>(
     }
     let odd = paths()
         .next()
-        .and_then(|path| core.measurements.next_id_is_odd(peer, path));
+        .filter(|_| peer.sampled)
+        .and_then(|path| next_id_is_odd(path.one_in, || core.ids.random_u32()));
     let id = match trusted {
         Some(id) => packet::seal_trusted(packet, id, odd),
         None => peer.keys.seal_as(packet, peer.suite, odd),

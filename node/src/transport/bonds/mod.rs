@@ -18,6 +18,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bond::qos::BY_CHANCE;
+use bond::sampling::next_id_is_odd;
 use bond::{Bond, BondSettings, BondStatus, LinkEvent, PolicySettings, Rehearsal};
 use protocol::verb::{Verb, decode_qos};
 use protocol::{Address, Instant, PacketId};
@@ -413,11 +414,12 @@ impl Transport {
         path: PathKey,
         verb: Verb,
     ) -> Option<bool> {
+        let bonded = self.bonds.bonded(peer).filter(|bonded| !bonded.is_own)?;
+        let one_in = bonded.paths.get(&path)?.sampling.one_in();
         if !is_sampled_verb(verb) {
             return None;
         }
-        let bonded = self.bonds.peers.get_mut(&peer).filter(|b| !b.is_own)?;
-        bonded.paths.get_mut(&path)?.sampling.next_id_is_odd()
+        next_id_is_odd(one_in, || self.random_u64() as u32)
     }
 
     /// One in so many packets that workers send there is to be sampled.
