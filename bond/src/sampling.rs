@@ -17,17 +17,36 @@ const LEAST: f64 = 80.0;
 /// One in so many at the least: 300 of ten million packets per second.
 const FEWEST: u16 = 1 << 15;
 
-/// Whether the id of the next packet is to be odd, so that one in `one_in` is sampled; `None` if that is left to chance.
-/// `random`: 32 random bits; packets come in runs, and a queue that spills drops them in a rhythm, which regular samples might
-/// keep to.
-pub fn next_id_is_odd(one_in: u16, random: impl FnOnce() -> u32) -> Option<bool> {
-    (one_in > BY_CHANCE).then(|| random() % u32::from(one_in) == 0)
+/// Which of the next packets of a path is sampled: one in each block of so many, by chance. Packets come in runs, and a queue that
+/// spills drops them in a rhythm, to which regular samples might keep.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Block {
+    /// Packets that are left in it, and how many when it is the turn of the one that is sampled.
+    left: u16,
+    chosen: u16,
+}
+
+impl Block {
+    /// Whether the id of the next packet is to be odd, so that one in `one_in` is sampled; `None` if that is left to chance.
+    /// `random`: 32 random bits.
+    pub fn next_id_is_odd(&mut self, one_in: u16, random: impl FnOnce() -> u32) -> Option<bool> {
+        if one_in <= BY_CHANCE {
+            return None;
+        }
+        if self.left == 0 || self.left > one_in {
+            self.left = one_in;
+            self.chosen = (random() % u32::from(one_in)) as u16;
+        }
+        self.left -= 1;
+        Some(self.left == self.chosen)
+    }
 }
 
 /// Counts what leaves on a path.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampling {
     one_in: u16,
+    block: Block,
     since: Option<Instant>,
     packets: u64,
 }
@@ -36,6 +55,7 @@ impl Default for Sampling {
     fn default() -> Self {
         Self {
             one_in: BY_CHANCE,
+            block: Block::default(),
             since: None,
             packets: 0,
         }
@@ -46,6 +66,11 @@ impl Sampling {
     /// One in so many packets is to be sampled; a power of two, 2 at least: then ids are left to chance.
     pub fn one_in(&self) -> u16 {
         self.one_in
+    }
+
+    /// As [`Block::next_id_is_odd`].
+    pub fn next_id_is_odd(&mut self, random: impl FnOnce() -> u32) -> Option<bool> {
+        self.block.next_id_is_odd(self.one_in, random)
     }
 
     /// So many packets left.
@@ -105,12 +130,34 @@ mod tests {
     }
 
     #[test]
-    fn as_many_are_sampled_as_shall_be() {
-        assert_eq!(next_id_is_odd(2, || 0), None);
-        for one_in in [4, 64, 1 << 15] {
-            let odd =
-                (0..1 << 16).filter(|random| next_id_is_odd(one_in, || *random) == Some(true));
-            assert_eq!(odd.count(), (1 << 16) / usize::from(one_in));
+    fn one_packet_of_each_block_is_sampled() {
+        let mut random = 1u32;
+        let mut draw = || {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            random >> 8
+        };
+        let mut block = Block::default();
+        assert_eq!(block.next_id_is_odd(2, &mut draw), None);
+        for one_in in [4, 64, 1 << 12] {
+            for _ in 0..16 {
+                let odd =
+                    (0..one_in).filter(|_| block.next_id_is_odd(one_in, &mut draw) == Some(true));
+                assert_eq!(odd.count(), 1);
+            }
         }
+        // However short its part of a block.
+        let mut odd = 0;
+        for _ in 0..64_000 {
+            let mut block = Block::default();
+            odd += (0..3)
+                .filter(|_| block.next_id_is_odd(64, &mut draw) == Some(true))
+                .count();
+        }
+        assert!(odd.abs_diff(3000) < 250, "{odd}");
+        // What was begun with longer ones ends at once.
+        let mut block = Block::default();
+        block.next_id_is_odd(1 << 15, &mut draw);
+        let odd = (0..40).filter(|_| block.next_id_is_odd(4, &mut draw) == Some(true));
+        assert_eq!(odd.count(), 10);
     }
 }

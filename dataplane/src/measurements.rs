@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bond::plan::SLOTS;
-use bond::qos::is_sampled;
+use bond::qos::{BY_CHANCE, is_sampled};
+use bond::sampling::Block;
 use bond::{PathIndex, Plan};
 use node::io::Sample;
 use node::snapshot::{PathActivity, PathEntry, PeerEntry};
@@ -49,6 +50,8 @@ struct PathSums {
     bytes_received: u64,
     packets_sent: u64,
     bytes_sent: u64,
+    /// Which of its packets is sampled next.
+    block: Block,
 }
 
 impl PathSums {
@@ -132,6 +135,20 @@ impl Measurements {
         self.sample(peer, path, packet, false, now);
     }
 
+    /// Whether the wire id of the next packet on this path is to be odd or even, if that matters: see [`Block`].
+    pub(crate) fn next_id_is_odd(
+        &mut self,
+        peer: &PeerEntry,
+        path: &PathEntry,
+        random: impl FnOnce() -> u32,
+    ) -> Option<bool> {
+        if !peer.sampled || path.one_in <= BY_CHANCE {
+            return None;
+        }
+        let sums = self.sums(&path.activity);
+        sums.block.next_id_is_odd(path.one_in, random)
+    }
+
     /// A packet for a measured peer was queued on one of its paths.
     pub(crate) fn sent(
         &mut self,
@@ -213,6 +230,7 @@ impl Measurements {
             .is_some_and(|held| Arc::ptr_eq(held, activity))
         {
             sums.flush();
+            sums.block = Block::default();
             sums.activity = Some(Arc::clone(activity));
         }
         sums

@@ -2,7 +2,6 @@
 
 use std::io;
 
-use bond::sampling::next_id_is_odd;
 use bond::{PathIndex, Pick};
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
 use node::rules::Action;
@@ -253,10 +252,10 @@ fn send<T: Tap, U: Udp>(
     if pieces > 1 {
         packet::set_fragmented(packet);
     }
-    let odd = paths()
-        .next()
-        .filter(|_| peer.sampled)
-        .and_then(|path| next_id_is_odd(path.one_in, || core.ids.random_u32()));
+    let odd = paths().next().and_then(|path| {
+        let random = || core.ids.random_u32();
+        core.measurements.next_id_is_odd(peer, path, random)
+    });
     let id = match trusted {
         Some(id) => packet::seal_trusted(packet, id, odd),
         None => peer.keys.seal_as(packet, peer.suite, odd),

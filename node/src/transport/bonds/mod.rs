@@ -18,7 +18,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bond::qos::BY_CHANCE;
-use bond::sampling::next_id_is_odd;
 use bond::{Bond, BondSettings, BondStatus, LinkEvent, PolicySettings, Rehearsal};
 use protocol::verb::{Verb, decode_qos};
 use protocol::{Address, Instant, PacketId};
@@ -414,12 +413,16 @@ impl Transport {
         path: PathKey,
         verb: Verb,
     ) -> Option<bool> {
-        let bonded = self.bonds.bonded(peer).filter(|bonded| !bonded.is_own)?;
-        let one_in = bonded.paths.get(&path)?.sampling.one_in();
         if !is_sampled_verb(verb) {
             return None;
         }
-        next_id_is_odd(one_in, || self.random_u64() as u32)
+        let bonded = self.bonds.bonded(peer).filter(|bonded| !bonded.is_own)?;
+        if bonded.paths.get(&path)?.sampling.one_in() <= BY_CHANCE {
+            return None;
+        }
+        let random = self.random_u64() as u32;
+        let path = self.bonds.peers.get_mut(&peer)?.paths.get_mut(&path)?;
+        path.sampling.next_id_is_odd(|| random)
     }
 
     /// One in so many packets that workers send there is to be sampled.
