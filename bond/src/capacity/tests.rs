@@ -1,0 +1,227 @@
+use super::*;
+
+const TENTH: Duration = Duration::from_millis(100);
+
+/// Reports ten times a second, `bits` each, which is what was sent, with so long a queue; returns the time after.
+fn report(capacity: &mut Capacity, mut now: Instant, times: u32, bits: u64, queue: f64) -> Instant {
+    for _ in 0..times {
+        now = now + TENTH;
+        capacity.add_sent((bits / 80, f64::INFINITY), 0.0, (10_000.0, true), now);
+        capacity.add_round_trip(10_000.0 + queue, now);
+        capacity.add_delivery(bits / 80, (100, 0), TENTH, (10_000.0, true), now);
+    }
+    now
+}
+
+#[test]
+fn without_reports_a_path_is_not_used_up_by_loss_alone() {
+    let mut capacity = Capacity::default();
+    let mut now = Instant::from_millis(0);
+    let send = |capacity: &mut Capacity, round_trip, now: &mut Instant| {
+        for _ in 0..20 {
+            *now = *now + TENTH;
+            capacity.add_round_trip(round_trip, *now);
+            capacity.add_sent((100_000, f64::INFINITY), 0.2, (10_000.0, true), *now);
+        }
+    };
+    send(&mut capacity, 10_000.0, &mut now);
+    assert!(capacity.get().is_some() && !capacity.is_used_up(now));
+    send(&mut capacity, 50_000.0, &mut now);
+    let later = now + LOSS_MEMORY * 2;
+    assert!(!capacity.was_full(later) && capacity.is_used_up(later));
+}
+
+#[test]
+fn only_a_full_path_tells_its_capacity() {
+    let mut capacity = Capacity::default();
+    let now = report(
+        &mut capacity,
+        Instant::from_millis(0),
+        20,
+        10_000_000,
+        1000.0,
+    );
+    assert_eq!((capacity.get(), capacity.full_since()), (None, None));
+    assert!(capacity.bound().abs_diff(10_000_000) < 50_000);
+    report(&mut capacity, now, 10, 20_000_000, 40_000.0);
+    let (bits, measured) = capacity.get().expect("it is full");
+    assert!(measured && bits.abs_diff(20_000_000) < 100_000, "{bits}");
+    assert!(capacity.full_since().is_some());
+}
+
+/// Whoever answers may have had other things to do.
+#[test]
+fn an_answer_that_is_late_alone_is_no_queue() {
+    let mut capacity = Capacity::default();
+    let mut now = Instant::from_millis(0);
+    for _ in 0..5 {
+        now = report(&mut capacity, now, 5, 10_000_000, 0.0);
+        now = report(&mut capacity, now, 1, 10_000_000, 90_000.0);
+    }
+    assert_eq!((capacity.get(), capacity.was_full(now)), (None, false));
+    let now = report(&mut capacity, now, 4, 10_000_000, 90_000.0);
+    assert!(capacity.get().is_some() && capacity.was_full(now));
+}
+
+#[test]
+fn it_follows_down_within_a_second_and_up_as_soon_as_more_arrives() {
+    let mut capacity = Capacity::default();
+    let now = report(
+        &mut capacity,
+        Instant::from_millis(0),
+        20,
+        50_000_000,
+        40_000.0,
+    );
+    // Senders take a while to notice.
+    capacity.add_sent((2_000_000, f64::INFINITY), 0.0, (10_000.0, true), now);
+    let now = report(&mut capacity, now, 9, 5_000_000, 60_000.0);
+    let (bits, _) = capacity.get().expect("it is full");
+    assert!(bits < 5_500_000, "{bits}");
+    report(&mut capacity, now, 9, 50_000_000, 1000.0);
+    let (bits, _) = capacity.get().expect("it was full");
+    assert!(bits > 45_000_000, "{bits}");
+}
+
+/// What left while reports came is not what leaves from then on.
+#[test]
+fn when_reports_stop_what_leaves_is_counted_anew() {
+    let mut capacity = Capacity::default();
+    let mut now = report(&mut capacity, Instant::from_millis(0), 20, 10_000_000, 0.0);
+    for _ in 0..40 {
+        now = now + TENTH;
+        capacity.add_round_trip(10_000.0, now);
+        capacity.add_sent((125_000, f64::INFINITY), 0.0, (10_000.0, true), now);
+    }
+    let bound = capacity.bound();
+    assert!(bound.abs_diff(10_000_000) < 100_000, "{bound}");
+}
+
+/// BBR sends next to nothing for a fifth of a second now and then; flows may move to another path.
+#[test]
+fn senders_that_pause_make_no_path_narrow() {
+    let mut capacity = Capacity::default();
+    let mut now = Instant::from_millis(0);
+    for step in 0..200 {
+        let bits = if step % 40 < 3 { 3_000_000 } else { 30_000_000 };
+        now = report(&mut capacity, now, 1, bits, 30_000.0);
+    }
+    let (bits, _) = capacity.get().expect("it is full");
+    assert!(bits > 28_000_000, "{bits}");
+}
+
+#[test]
+fn loss_without_a_queue_is_overload_only_if_much_is_lost() {
+    for (lost, is_full) in [(2, false), (30, true)] {
+        let mut capacity = Capacity::default();
+        let mut now = Instant::from_millis(0);
+        for _ in 0..10 {
+            now = now + TENTH;
+            capacity.add_delivery(100_000, (100 - lost, lost), TENTH, (10_000.0, true), now);
+        }
+        assert_eq!(capacity.full_since().is_some(), is_full);
+    }
+}
+
+#[test]
+fn what_we_sent_is_an_estimate_and_a_queue_that_the_peer_makes_is_none() {
+    for ours in [true, false] {
+        let mut capacity = Capacity::default();
+        let mut now = Instant::from_millis(0);
+        for _ in 0..40 {
+            now = now + TENTH / 2;
+            capacity.add_round_trip(60_000.0, now);
+            capacity.add_sent((50_000, f64::INFINITY), 0.0, (1000.0, ours), now);
+        }
+        let expected = ours.then_some((8_000_000, false));
+        assert_eq!(capacity.get(), expected);
+    }
+}
+
+#[test]
+fn a_full_path_that_failed_has_to_show_again_what_fits() {
+    let rate = 20_000_000;
+    let mut capacity = Capacity::default();
+    let mut now = report(&mut capacity, Instant::from_millis(0), 10, rate, 40_000.0);
+    let is_about = |capacity: &Capacity, measured: u64, expected: u64| {
+        let near = |bits: Option<u64>, to: u64| bits.is_some_and(|b| b.abs_diff(to) < 100_000);
+        let get = capacity.get().map(|(bits, _)| bits);
+        near(get, measured)
+            && near(capacity.known(false), measured)
+            && near(capacity.known(true), expected)
+    };
+    assert!(is_about(&capacity, rate, rate));
+    // A failure right after the first one is no second reason.
+    for _ in 0..2 {
+        capacity.doubt(now);
+        assert!(is_about(&capacity, rate, rate / 4), "{capacity:?}");
+    }
+    let mut unused = capacity.clone();
+    unused.expire(now + TENTH * 601);
+    assert!(is_about(&unused, rate, rate));
+    // What comes all at once says nothing, and half of what fitted proves half.
+    now = report(&mut capacity, now, 1, rate / 2, 0.0);
+    assert!(is_about(&capacity, rate, rate / 4));
+    now = report(&mut capacity, now, 9, rate / 2, 0.0);
+    assert!(is_about(&capacity, rate, rate / 2), "{capacity:?}");
+    now = report(&mut capacity, now, 9, rate, 0.0);
+    assert!(is_about(&capacity, rate, rate));
+    // It carries next to nothing of what fits.
+    now = report(&mut capacity, now, 60, rate / 10, 0.0);
+    capacity.doubt(now);
+    assert!(is_about(&capacity, rate, rate));
+}
+
+/// A path whose rate is cut carries nothing for a while before it is taken for failed.
+#[test]
+fn a_path_that_was_full_until_it_fell_silent_is_doubted() {
+    for (rate, is_doubted) in [(20_000_000, true), (10_000_000, false)] {
+        let mut capacity = Capacity::default();
+        let now = Instant::from_millis(0);
+        let now = report(&mut capacity, now, 10, 20_000_000, 40_000.0);
+        let now = report(&mut capacity, now, 60, rate, 0.0);
+        let now = report(&mut capacity, now, 4, 0, 0.0);
+        assert!(!capacity.is_used_up(now));
+        capacity.doubt(now);
+        assert_eq!(capacity.is_used_up(now + TENTH), is_doubted);
+        let (measured, _) = capacity.get().expect("it was full");
+        let part = capacity.known(true).expect("it was full") as f64 / measured as f64;
+        assert_eq!(part < 0.3, is_doubted, "{part}");
+    }
+}
+
+#[test]
+fn a_path_with_room_grows_while_another_is_full() {
+    let mut capacity = Capacity::default();
+    let now = report(&mut capacity, Instant::from_millis(0), 10, 10_000_000, 0.0);
+    capacity.raise(now);
+    let bound = capacity.bound();
+    // Windows round to the nearest of eleven bits.
+    let precision = 12_500_000 / 4096;
+    assert!(bound.abs_diff(12_500_000) <= precision, "{bound}");
+    assert_eq!(capacity.get(), None);
+    // Silence is no room.
+    capacity.raise(now + Duration::from_secs(5));
+    assert_eq!(capacity.bound(), bound);
+}
+
+/// A peer reports each 2.5 s: that far less fits shows in what senders still send while packets queue.
+#[test]
+fn senders_that_give_way_to_a_queue_show_that_less_fits() {
+    let run = |rate: f64, queue: f64, report_age: u64| {
+        let at = Instant::from_millis;
+        let mut capacity = Capacity::default();
+        let full = report(&mut capacity, at(1000), 10, 8_000_000, 30_000.0);
+        assert!(capacity.get().is_some_and(|(bits, _)| bits == 8_000_000));
+        for answer in 0..4 {
+            let now = full + Duration::from_millis(report_age + 170 * answer);
+            capacity.add_round_trip(10_000.0 + queue, now);
+            capacity.add_sent((20_000, rate), 0.0, (10_000.0, true), now);
+        }
+        capacity.known(true)
+    };
+    assert_eq!(run(4e6, 90_000.0, 500), Some(2_000_000));
+    // They send as much, or nothing queues, or the peer would have said so.
+    assert_eq!(run(7e6, 90_000.0, 500), Some(8_000_000));
+    assert_eq!(run(4e6, 3_000.0, 500), Some(8_000_000));
+}

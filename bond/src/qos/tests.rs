@@ -1,0 +1,280 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+#[test]
+fn only_odd_packets_are_noted_and_reported_with_their_holding_time() {
+    let mut ledger = QosLedger::new(SECOND);
+    ledger.handle_received(PacketId(2), at(0));
+    assert_eq!(ledger.poll_report(at(5)), None);
+    ledger.handle_received(PacketId(3), at(10));
+    let report = ledger
+        .poll_report(at(25))
+        .expect("the first report is due at once");
+    assert_eq!(report.len(), 1);
+    assert_eq!(
+        (report[0].packet, report[0].holding_time_ms),
+        (PacketId(3), 15)
+    );
+    ledger.handle_received(PacketId(5), at(30));
+    assert_eq!(ledger.next_report(at(30)), Some(at(1025)));
+    assert_eq!(ledger.poll_report(at(1024)), None);
+    assert!(ledger.poll_report(at(1025)).is_some());
+}
+
+#[test]
+fn probes_are_reported_often_at_first_and_then_every_three_minutes() {
+    // One each 333 ms, as 1.14.1 asks with a failover interval of 1 s; every second has an odd number.
+    let mut ledger = QosLedger::new(2 * SECOND);
+    let mut reports = Vec::new();
+    for number in 0..3 * 3600 {
+        let now = at(333 * number);
+        ledger.expire(now);
+        ledger.handle_probe_received(PacketId(number), now);
+        if let Some(records) = ledger.poll_report(now) {
+            assert_eq!(records.len(), 1);
+            reports.push(333 * number);
+        }
+    }
+    assert_eq!(reports[0], 333, "the first at once");
+    let early = reports.iter().filter(|at| **at < 12_000).count();
+    assert!(early >= 3, "{reports:?}");
+    assert!(reports.len() <= 28, "{} reports an hour", reports.len());
+    let pauses = reports.windows(2).map(|pair| pair[1] - pair[0]);
+    assert!(pauses.max() <= Some(181_000), "{reports:?}");
+    // Other packets are noted as ever.
+    ledger.handle_received(PacketId(1), at(3_600_000));
+    assert!(ledger.next_report(at(3_600_000)).is_some());
+}
+
+#[test]
+fn a_full_report_does_not_wait_for_the_interval_but_keeps_the_spacing() {
+    let mut ledger = QosLedger::new(Duration::from_secs(10));
+    ledger.handle_received(PacketId(1), at(0));
+    assert!(ledger.poll_report(at(0)).is_some());
+    for id in 0..500 {
+        ledger.handle_received(PacketId(2 * id + 1), at(1));
+    }
+    assert_eq!(ledger.poll_report(at(159)), None);
+    assert_eq!(
+        ledger.poll_report(at(160)).map(|records| records.len()),
+        Some(140)
+    );
+    assert_eq!(ledger.received.len(), MAX_RECORDS - 140);
+}
+
+#[test]
+fn reports_become_round_trips_and_losses() {
+    let mut ledger = QosLedger::new(SECOND);
+    for id in 0..10 {
+        ledger.handle_sent(PacketId(2 * id + 1), 2, at(id * 100));
+    }
+    let record = |id, holding_time_ms| QosRecord {
+        packet: PacketId(id),
+        holding_time_ms,
+    };
+    // Sent at 0, 100 and 900; 3 is unknown to the peer, as are those from 200 to 600; 700 and 800 may still come.
+    let report = [
+        record(1, 1000),
+        record(3, 900),
+        record(19, 80),
+        record(999, 0),
+        record(19, 80),
+    ];
+    let samples = ledger.handle_report(&report, at(1020));
+    let millis: Vec<_> = samples
+        .round_trips
+        .iter()
+        .map(Duration::as_millis)
+        .collect();
+    assert_eq!(millis, [20, 20, 40]);
+    assert_eq!(samples.latest_sent, Some(at(900)));
+    assert_eq!((samples.delivered, samples.lost), (3, 5));
+    assert_eq!(ledger.sent.len(), 2);
+}
+
+#[test]
+fn what_was_sent_before_the_peer_recorded_anything_is_not_lost() {
+    let mut ledger = QosLedger::new(SECOND);
+    let record = |id| QosRecord {
+        packet: PacketId(id),
+        holding_time_ms: 0,
+    };
+    for (id, sent) in [(1, 0), (3, 10), (5, 20), (7, 30), (9, 300)] {
+        ledger.handle_sent(PacketId(id), 2, at(sent));
+    }
+    // The peer's bond begins between 3 and 5.
+    let samples = ledger.handle_report(&[record(5), record(9)], at(310));
+    assert_eq!((samples.delivered, samples.lost), (2, 1));
+    // From then on nothing is excused.
+    ledger.handle_sent(PacketId(11), 2, at(320));
+    ledger.handle_sent(PacketId(13), 2, at(600));
+    let samples = ledger.handle_report(&[record(13)], at(610));
+    assert_eq!((samples.delivered, samples.lost), (1, 1));
+}
+
+#[test]
+fn impossible_holding_times_give_no_sample() {
+    let mut ledger = QosLedger::new(SECOND);
+    ledger.handle_sent(PacketId(1), 2, at(0));
+    let report = [QosRecord {
+        packet: PacketId(1),
+        holding_time_ms: 5000,
+    }];
+    let samples = ledger.handle_report(&report, at(20));
+    assert!(samples.round_trips.is_empty());
+    assert_eq!(samples.delivered, 1);
+}
+
+#[test]
+fn reports_that_leave_out_nothing_tell_a_rate() {
+    let arrived_of = |one_in, interval: u64, holding: std::ops::Range<u64>| {
+        let mut ledger = QosLedger::new(SECOND);
+        ledger.handle_report(&[], at(0));
+        // Of the last ones nothing is known any more: they stand for as many as the others.
+        for index in 0..80 {
+            ledger.handle_sent(PacketId(2 * index + 1), one_in, at(0));
+        }
+        let records: Vec<_> = (0..100)
+            .map(|index| QosRecord {
+                packet: PacketId(2 * index + 1),
+                holding_time_ms: (holding.start + (holding.end - holding.start) * index / 100)
+                    as u16,
+            })
+            .collect();
+        ledger.handle_report(&records, at(interval)).arrived
+    };
+    let arrived = |interval, holding| arrived_of(2, interval, holding);
+    let millis = Duration::from_millis;
+    assert_eq!(arrived(600, 0..600), Some((200, millis(594))));
+    // A few were left by the report before; a report was lost; packets have waited for long.
+    assert_eq!(arrived(600, 0..700), Some((200, millis(600))));
+    assert_eq!(arrived(1200, 0..600), Some((200, millis(594))));
+    assert_eq!(arrived(250, 0..500), None);
+    // Nothing has been sent for a while.
+    assert_eq!(arrived(2000, 1000..1600), Some((200, millis(594))));
+    assert_eq!(arrived_of(16, 600, 0..600), Some((1600, millis(594))));
+    // The first report of all, and one with few records.
+    let mut ledger = QosLedger::new(SECOND);
+    let few = [QosRecord {
+        packet: PacketId(1),
+        holding_time_ms: 200,
+    }];
+    assert_eq!(ledger.handle_report(&few, at(0)).arrived, None);
+    assert_eq!(ledger.handle_report(&few, at(300)).arrived, None);
+}
+
+#[test]
+fn memory_is_bounded() {
+    let mut ledger = QosLedger::new(SECOND);
+    for id in 0..100_000 {
+        ledger.handle_sent(PacketId(2 * id + 1), 2, at(id));
+        ledger.handle_received(PacketId(2 * id + 1), at(id));
+    }
+    assert!(ledger.sent.len() <= MAX_RECORDS && ledger.received.len() <= MAX_RECORDS);
+    ledger.expire(at(1_000_000));
+    assert!(ledger.sent.is_empty() && ledger.received.is_empty());
+}
+
+/// Sends one sampled packet each 5 ms, with ids in no order, and reports to the ledger as 1.14.1 does: 140 at a time, those
+/// with the lowest ids, as soon as there are so many. What is lost by then, by `is_lost`, is told: (delivered, lost).
+fn losses(
+    seconds: u64,
+    is_lost: impl Fn(u64) -> bool,
+    is_report_lost: impl Fn(u64) -> bool,
+) -> (u32, u32) {
+    let mut ledger = QosLedger::new(SECOND);
+    let mut pending = std::collections::BTreeMap::new();
+    let (mut delivered, mut lost, mut reports) = (0, 0, 0);
+    for number in 0..200 * seconds {
+        let now = 5 * number;
+        let packet = PacketId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        ledger.handle_sent(packet, 2, at(now));
+        if !is_lost(number) {
+            pending.insert(packet.0, now);
+        }
+        // It looks after its bond now and then.
+        if now % 400 == 0 && pending.len() >= MAX_QOS_RECORDS {
+            let first: Vec<u64> = pending.keys().copied().take(MAX_QOS_RECORDS).collect();
+            let record = |id: u64| QosRecord {
+                packet: PacketId(id),
+                holding_time_ms: (now - pending[&id]) as u16,
+            };
+            let records: Vec<_> = first.iter().map(|id| record(*id)).collect();
+            pending.retain(|id, _| !first.contains(id));
+            reports += 1;
+            if !is_report_lost(reports) {
+                let samples = ledger.handle_report(&records, at(now));
+                assert!(samples.tells_loss, "{now}");
+                delivered += samples.delivered;
+                lost += samples.lost;
+            }
+        }
+        ledger.expire(at(now));
+    }
+    (delivered, lost)
+}
+
+#[test]
+fn what_does_not_fit_into_a_report_is_not_lost() {
+    let (delivered, lost) = losses(60, |_| false, |_| false);
+    assert!(delivered > 11_000, "{delivered}");
+    assert_eq!(lost, 0);
+}
+
+#[test]
+fn full_reports_tell_what_is_lost() {
+    for one_in in [3, 10, 50] {
+        let (delivered, lost) = losses(60, |number| number % one_in == 0, |_| false);
+        let loss = f64::from(lost) / f64::from(delivered + lost);
+        let exact = 1.0 / one_in as f64;
+        assert!((loss / exact - 1.0).abs() < 0.1, "{loss} of {exact}");
+    }
+}
+
+#[test]
+fn packets_whose_report_was_lost_are_not() {
+    let (delivered, lost) = losses(60, |number| number % 50 == 0, |report| report % 20 == 3);
+    let loss = f64::from(lost) / f64::from(delivered + lost);
+    assert!(
+        (0.017..0.027).contains(&loss),
+        "{loss}: {lost} of {delivered}"
+    );
+}
+
+#[test]
+fn where_the_peer_had_no_room_less_than_half_tells_of_loss_the_second_time() {
+    // Far more than the peer can note, and a report each second on some of them.
+    let losses = |reported: u64| -> Vec<(bool, u32)> {
+        let mut ledger = QosLedger::new(SECOND);
+        let told = (0..4).map(|second| {
+            let mut records = Vec::new();
+            for index in 0..1000 {
+                let packet = PacketId(2 * (1000 * second + index) + 1);
+                ledger.handle_sent(packet, 2, at(1000 * (second + 1) + index * 9 / 10));
+                if index >= 1000 - reported {
+                    records.push(QosRecord {
+                        packet,
+                        holding_time_ms: 50,
+                    });
+                }
+            }
+            let samples = ledger.handle_report(&records, at(1000 * (second + 1) + 960));
+            (samples.tells_loss, samples.lost)
+        });
+        told.collect()
+    };
+    assert!(losses(140).iter().all(|told| *told == (false, 0)));
+    let lossy = losses(30);
+    assert!(!lossy[0].0, "{lossy:?}");
+    assert!(
+        lossy[1..]
+            .iter()
+            .all(|(tells, lost)| *tells && *lost >= 100),
+        "{lossy:?}"
+    );
+}
