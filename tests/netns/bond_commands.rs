@@ -292,10 +292,20 @@ fn rotated(place: &Place) -> anyhow::Result<()> {
     for turn in 0..2 {
         let before = bench.active()?;
         let said = bench.ok(&["bond", peer, "rotate"])?;
+        let answered = bench.sent()?;
+        std::thread::sleep(Duration::from_millis(100));
+        let later = bench.sent()?;
         let after = bench.active()?;
         ensure!(
             before != after && said.contains(&after),
             "{turn}: {before}, {after}: {said}"
+        );
+        // Whoever has the answer has the switch: a tenth of a second of the stream would be 15 kB.
+        let old: usize = before.trim_start_matches("eth").parse()?;
+        let left = later[old] - answered[old];
+        ensure!(
+            left < 3000,
+            "{left} bytes left by {before} after the answer"
         );
         let link = after.trim_start_matches("eth").parse()?;
         bench.carry(&[link])?;

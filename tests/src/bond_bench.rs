@@ -244,7 +244,8 @@ impl<'a> Bench<'a> {
         )
     }
 
-    fn sent(&self) -> anyhow::Result<Vec<u64>> {
+    /// Bytes that the first member has sent by each link so far.
+    pub fn sent(&self) -> anyhow::Result<Vec<u64>> {
         let links = self.links;
         let host = self.lab.members[0].host();
         let sent = host.run(move || {
