@@ -45,8 +45,8 @@ const QUEUE_MEMORY: Duration = Duration::from_secs(60);
 const REPORTED: Duration = Duration::from_secs(2);
 /// Packets that queue while less than this part of what fits is sent show that less fits. A peer that reports seldom, as
 /// 1.14.1 does, would say so only after seconds.
-const GIVEN_WAY: f64 = 0.7;
-const SELDOM: Duration = Duration::from_millis(500);
+const GIVEN_WAY: f64 = 0.75;
+const SELDOM: Duration = Duration::from_millis(250);
 const AWAITED: Duration = Duration::from_millis(3500);
 
 /// What a number of bit/s means.

@@ -14,6 +14,7 @@ use crate::path::PathId;
 use crate::plan::Plan;
 use crate::policy::placement::{Balance, Lane};
 use crate::policy::slots::Mobility;
+use crate::policy::trial::Trials;
 use crate::policy::{
     Fitness, View, active_backup, balance_aware, balance_rr, balance_xor, broadcast, none,
     overflows,
@@ -205,8 +206,9 @@ impl Bond {
         now: Instant,
     ) -> Plan<PathId> {
         let mut choice = active_backup::choose(views, self.settings.link_select, self.active, now);
-        if choice.trigger.is_none()
-            && self.settings.link_select == LinkSelectMethod::Optimize
+        if self.settings.link_select != LinkSelectMethod::Optimize {
+            self.slots.trials = Trials::default();
+        } else if choice.trigger.is_none()
             && let Some(path) =
                 active_backup::try_capacity(views, self.active, &mut self.slots.trials, now)
         {

@@ -17,7 +17,7 @@ const SOFT_LOSS: f64 = 0.05;
 const CONFIRMED: f64 = 0.8;
 /// Loss above which a path is the last choice, unless the operator's limit allows more.
 const HARD_LOSS: f64 = 0.25;
-/// What that is called.
+/// The name of loss among the metrics.
 const LOSS: &str = "loss";
 /// Share of failed authentications above which a path is avoided.
 const SOFT_ERRORS: f64 = 0.05;
@@ -54,7 +54,7 @@ pub(crate) struct Judgement {
     pub(crate) avoided: Option<Instant>,
     /// It loses so much that it is the last choice.
     loses_since: Option<Instant>,
-    /// That is for what it loses.
+    /// It is avoided for what it loses.
     pub(crate) is_lossy: bool,
     /// The peer avoids the wire for what it loses there.
     pub(crate) peer_avoids: bool,

@@ -277,6 +277,7 @@ impl Member {
             reached: self.quality.capacity.bound(),
             full_since: self.quality.capacity.full_since(),
             is_used: self.is_used,
+            is_metered: self.is_metered(),
             allocation: self.rule.allocation,
             sent_rate: self.sent_rate.at(now) * 8.0,
             failover_to: self.rule.failover_to.clone(),

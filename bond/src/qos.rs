@@ -20,10 +20,13 @@ const PROBE_RECORDS: Duration = Duration::from_secs(180);
 
 /// Where the peer may have had no room for all records, fewer that should be there tell nothing of loss.
 const LOSS_LIMIT: usize = 100;
+/// After that time the peer has room again: it has sent a report.
+const FULL_FOR: Duration = Duration::from_millis(500);
 /// So many that left between those of one report and those of the next are missing because a report is.
 const MISSED_REPORT: usize = 8;
 
-/// Half of all packets have lower ids.
+/// Ids of half of all packets are below it. Of those a report leaves out none for want of room, unless more than half of what
+/// waits does not fit.
 const MIDDLE: PacketId = PacketId(1 << 63);
 
 /// Of packets whose wire id is left to chance one in so many is sampled.
@@ -75,6 +78,8 @@ pub struct QosLedger {
     last_report: Option<Instant>,
     /// More packets were sent than there is room for: which ones are missing in the next report cannot be told.
     overflowed: bool,
+    /// Until then the peer, which has as much room, may have had none for what was sent.
+    full_until: Option<Instant>,
     /// When the peer's latest report arrived.
     last_heard: Option<Instant>,
     /// When the first packet of all that were ever reported was sent: the peer records none before it has the path in a bond.
@@ -96,6 +101,7 @@ impl QosLedger {
             probe_records: None,
             last_report: None,
             overflowed: false,
+            full_until: None,
             last_heard: None,
             recorded_since: None,
             covered_until: None,
@@ -111,6 +117,7 @@ impl QosLedger {
         if self.sent.len() >= MAX_RECORDS {
             self.sent.pop_front();
             self.overflowed = true;
+            self.full_until = Some(now + FULL_FOR);
         }
         self.sent.push_back(Sent {
             packet,
@@ -208,17 +215,22 @@ impl QosLedger {
         });
         self.recorded_since = self.recorded_since.or(first_sent);
         let is_overdue = self.overdue(records, samples.latest_sent);
-        let older = self.sent.iter().filter(|sent| is_overdue(sent)).count();
         samples.tells_loss = !self.overflowed;
-        let missing = match samples.tells_loss {
-            true => None,
-            false => self.missing(records, older),
+        let missing = if self.overflowed {
+            let older = self.sent.iter().filter(|sent| is_overdue(sent)).count();
+            self.missing(records, older)
+        } else {
+            self.sparse = 0;
+            None
         };
         if let Some(missing) = missing {
             samples.tells_loss = true;
             samples.lost = missing;
         }
-        let was_recorded = |sent: &Sent| self.recorded_since.is_some_and(|since| sent.at >= since);
+        let was_recorded = |sent: &Sent| {
+            self.recorded_since.is_some_and(|since| sent.at >= since)
+                && self.full_until.is_none_or(|until| sent.at > until)
+        };
         // If a report in between was lost, what it held seems to be. Some that it had no room for may come now: not those with
         // low ids.
         let is_new = |sent: &Sent| self.covered_until.is_none_or(|until| sent.at > until);

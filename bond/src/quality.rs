@@ -17,7 +17,7 @@ const BLOCK: u8 = 8;
 /// A queue may be growing if one of so many latest round trips exceeded the fastest by more than so many µs.
 const QUEUE_ROUND_TRIPS: u8 = 8;
 const QUEUE_MICROS: u32 = 10_000;
-/// So many packets of a report have waited in a queue: then it was ours, and what is missing found it full.
+/// So many packets of a report, and a tenth of them, have waited in a queue: what is missing found it full.
 const ENOUGH_QUEUED: usize = 3;
 /// The largest latency is kept with so many bits of fraction: to a 4096th.
 const FRACTION: u32 = 11;
@@ -238,10 +238,11 @@ impl Quality {
             self.add_past_round_trip(*round_trip, now);
         }
         let least = self.least_round_trip();
-        let queued = round_trips
-            .iter()
-            .filter(|round_trip| felt_queue::is_late(round_trip.as_micros() as f64, least));
-        if ours && queued.count() >= ENOUGH_QUEUED {
+        let is_late = |time: &&Duration| felt_queue::is_late(time.as_micros() as f64, least);
+        let late = round_trips.iter().filter(is_late).count();
+        // If all are late it is the report that was.
+        let queued = ENOUGH_QUEUED.max(round_trips.len() / 10)..round_trips.len();
+        if ours && queued.contains(&late) {
             self.capacity.note_queue(now);
         }
         // How it is now the latest of them tells.

@@ -14,8 +14,8 @@ const WINDOW: Duration = Duration::from_millis(250);
 const MOST: f64 = 200.0;
 /// There are more of them again when there would be fewer than this.
 const LEAST: f64 = 80.0;
-/// One in so many at the least: 300 of ten million packets per second.
-const FEWEST: u16 = 1 << 15;
+/// One in no more than so many: 300 of ten million packets per second.
+const LARGEST: u16 = 1 << 15;
 
 /// Which of the next packets of a path is sampled: one in each block of so many, by chance. Packets come in runs, and a queue that
 /// spills drops them in a rhythm, to which regular samples might keep.
@@ -89,10 +89,11 @@ impl Sampling {
         self.since = Some(now);
         self.packets = 0;
         let before = self.one_in;
-        while rate > MOST * f64::from(self.one_in) && self.one_in < FEWEST {
+        while rate > MOST * f64::from(self.one_in) && self.one_in < LARGEST {
             self.one_in *= 2;
         }
-        while rate < LEAST * f64::from(self.one_in) && self.one_in > BY_CHANCE {
+        // One step at a time: the next run of packets must not find all of them sampled.
+        if rate < LEAST * f64::from(self.one_in) && self.one_in > BY_CHANCE {
             self.one_in /= 2;
         }
         self.one_in != before
@@ -121,12 +122,14 @@ mod tests {
             assert_eq!(run(rate), (1, one_in), "{rate}/s");
         }
         // A rate that stays, or changes by half, changes nothing.
-        assert_eq!(run(5000), (1, 32));
+        // Down step by step.
+        assert_eq!((run(5000), run(5000)), ((4, 2048), (4, 128)));
+        assert_eq!((run(5000), run(5000)), ((2, 32), (0, 32)));
         assert_eq!(
             (run(6400), run(5000), run(2600)),
             ((0, 32), (0, 32), (0, 32))
         );
-        assert_eq!(run(0), (1, 2));
+        assert_eq!(run(0), (4, 2));
     }
 
     #[test]

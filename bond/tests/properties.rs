@@ -65,6 +65,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
                 measured,
                 reached: u64::from(id) << 20,
                 is_used: false,
+                is_metered: false,
                 full_since: None,
                 allocation,
                 sent_rate: 0.0,

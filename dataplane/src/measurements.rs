@@ -132,7 +132,7 @@ impl Measurements {
         let sums = self.sums(&path.activity);
         sums.packets_received += 1;
         sums.bytes_received += length as u64;
-        self.sample(peer, path, packet, false, now);
+        self.sample(peer, path, packet, None, now);
     }
 
     /// Whether the wire id of the next packet on this path is to be odd or even, if that matters: see [`Block`].
@@ -149,19 +149,19 @@ impl Measurements {
         sums.block.next_id_is_odd(path.one_in, random)
     }
 
-    /// A packet for a measured peer was queued on one of its paths.
+    /// A packet for a measured peer was queued on one of its paths. `one_in`: one in so many like it is sampled.
     pub(crate) fn sent(
         &mut self,
         peer: &PeerEntry,
         path: &PathEntry,
-        packet: PacketId,
+        (packet, one_in): (PacketId, u16),
         length: usize,
         now: Instant,
     ) {
         let sums = self.sums(&path.activity);
         sums.packets_sent += 1;
         sums.bytes_sent += length as u64;
-        self.sample(peer, path, packet, true, now);
+        self.sample(peer, path, packet, Some(one_in), now);
     }
 
     /// A packet of the flow with this hash was queued for a measured peer.
@@ -203,7 +203,7 @@ impl Measurements {
         peer: &PeerEntry,
         path: &PathEntry,
         packet: PacketId,
-        sent: bool,
+        sent_one_in: Option<u16>,
         now: Instant,
     ) {
         if peer.sampled && is_sampled(packet) && self.samples.len() < SAMPLES {
@@ -212,8 +212,8 @@ impl Measurements {
                 path: path.key,
                 packet,
                 at: now,
-                sent,
-                one_in: path.one_in,
+                sent: sent_one_in.is_some(),
+                one_in: sent_one_in.unwrap_or(BY_CHANCE),
             });
             self.samples_since.get_or_insert(now);
         }

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bond::qos::BY_CHANCE;
 use bond::{PathIndex, Pick};
 use node::frame::{ETHERNET_HEADER_LENGTH, EthernetFrame};
 use node::rules::Action;
@@ -252,9 +253,11 @@ fn send<T: Tap, U: Udp>(
     if pieces > 1 {
         packet::set_fragmented(packet);
     }
-    let odd = paths().next().and_then(|path| {
+    // Of several paths the first decides whether a zerotier-one notes it.
+    let (one_in, odd) = paths().next().map_or((BY_CHANCE, None), |path| {
         let random = || core.ids.random_u32();
-        core.measurements.next_id_is_odd(peer, path, random)
+        let odd = core.measurements.next_id_is_odd(peer, path, random);
+        (path.one_in, odd)
     });
     let id = match trusted {
         Some(id) => packet::seal_trusted(packet, id, odd),
@@ -270,7 +273,8 @@ fn send<T: Tap, U: Udp>(
     }
     if peer.measured {
         for path in paths() {
-            core.measurements.sent(peer, path, id, length, now);
+            core.measurements
+                .sent(peer, path, (id, one_in), length, now);
         }
         core.measurements.sent_in_slot(peer, hash, length, now);
     }

@@ -131,7 +131,7 @@ pub struct Sample {
     pub at: Instant,
     /// Sent by us; otherwise received.
     pub sent: bool,
-    /// One in so many packets that were sent there is sampled.
+    /// If sent: one in so many packets like it is sampled.
     pub one_in: u16,
 }
 

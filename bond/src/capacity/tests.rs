@@ -221,7 +221,7 @@ fn senders_that_give_way_to_a_queue_show_that_less_fits() {
         capacity.known(true)
     };
     assert_eq!(run(4e6, 90_000.0, 500), Some(2_000_000));
-    // They send as much, or nothing queues, or the peer would have said so.
+    // They send as much, or nothing queues.
     assert_eq!(run(7e6, 90_000.0, 500), Some(8_000_000));
     assert_eq!(run(4e6, 3_000.0, 500), Some(8_000_000));
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::queue::{order, score};
-use super::trial::{Comparison, Trials, USES_UP, WORTH_A_TRIAL};
+use super::trial::{Comparison, Trials, WORTH_A_TRIAL};
 use super::{Fitness, View};
 use crate::config::{LinkMode, LinkSelectMethod};
 use crate::event::Trigger;
@@ -111,42 +111,48 @@ pub fn try_capacity(
 ) -> Option<PathId> {
     let find = |id: PathId| views.iter().find(|view| view.id == id);
     let present = find(active.path?)?;
+    let is_held = active.hold.is_some_and(|until| now < until);
     if let Some(trial) = trials.present {
-        let from = find(trial.from).filter(|from| is_like(from, present));
-        let Some(from) = from.filter(|_| trial.to == present.id) else {
-            trials.present = None;
+        let from = find(trial.from).filter(|from| from.fitness == Fitness::Fit);
+        let is_present = |from: &&View| trial.to == present.id && is_like(from, present);
+        let Some(from) = from.filter(is_present).filter(|_| !is_held) else {
+            trials.abort(from.is_some() && !is_held, now);
             return None;
         };
+        // The rate of a path that has just come into use has not caught up yet.
+        let caught_up = 1.0 - (-trial.lasts(now).as_secs_f64()).exp();
         let found = Comparison {
             from: from.measured.map(|bits| bits as f64),
             to: present.measured.map(|bits| bits as f64),
-            rate: present.sent_rate / 8.0,
+            rate: present.sent_rate / 8.0 / caught_up.max(0.1),
         };
         return (trials.judge(&found, now) == Some(true)).then_some(from.id);
     }
     let rate = present.sent_rate / 8.0;
-    let is_held = active.hold.is_some_and(|until| now < until);
-    let is_unknown = |view: &View| view.lane().is_unknown && view.full_since.is_none();
-    let lane = present.lane();
-    let used_up = |bits: f64| present.sent_rate >= USES_UP * bits;
-    let may_be_full = lane.is_unknown || lane.capacity.is_some_and(used_up);
+    let may_be_full = present.lane().may_be_full(present.sent_rate);
     if is_held || rate < WORTH_A_TRIAL || !may_be_full || !trials.may_begin(present.id, now) {
         return None;
     }
+    let is_open = |view: &View| {
+        view.lane().is_unknown
+            && view.full_since.is_none()
+            && !view.is_metered
+            && !trials.is_worse(view.id, now)
+    };
     let others = order(views, Some(present)).into_iter();
     let next = others
-        .filter(|view| view.link != present.link && is_like(view, present) && is_unknown(view))
+        .filter(|view| view.link != present.link && is_like(view, present) && is_open(view))
         .find(|view| score(view) * OPTIMIZE_GAIN >= score(present))?;
     if !trials.is_steady(0, rate, now) {
         return None;
     }
-    trials.begin(0, present.id, next.id, rate, now);
+    trials.begin(0, [present.id, next.id], false, rate, now);
     Some(next.id)
 }
 
 /// It may take the other's place without anybody's asking.
 fn is_like(view: &View, present: &View) -> bool {
-    view.fitness == present.fitness && view.mode == present.mode
+    view.fitness == Fitness::Fit && view.fitness == present.fitness && view.mode == present.mode
 }
 
 /// A path to leave the working one for.

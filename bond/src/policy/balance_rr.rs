@@ -61,13 +61,14 @@ fn alike<'a>(paths: Vec<&'a View>, before: &[PathId]) -> Vec<&'a View> {
     let may_be_wider = near
         .iter()
         .any(|path| path.measured.is_none() && path.full_since.is_none());
-    let turn = near.iter().map(|path| path.sent_rate).sum::<f64>() / near.len().max(1) as f64;
+    let all: f64 = near.iter().map(|path| path.sent_rate).sum();
+    let parts = shares(&near, Basis::Capacity);
     let is_narrow = |path: &View, bits: u64| {
         let part = match before.contains(&path.id) {
             true => FILLS,
             false => HAS_ROOM,
         };
-        bits < widest / 2 || may_be_wider && turn >= part * bits as f64
+        bits < widest / 2 || may_be_wider && all * parts[&path.id] >= part * bits as f64
     };
     near.into_iter()
         .filter(|path| path.measured.is_none_or(|bits| !is_narrow(path, bits)))

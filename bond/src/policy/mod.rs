@@ -77,6 +77,8 @@ pub struct View {
     pub full_since: Option<Instant>,
     /// It is part of the plan in force.
     pub is_used: bool,
+    /// What it carries costs, as either end says.
+    pub is_metered: bool,
     /// Declared share.
     pub allocation: Option<f64>,
     /// Bits per second that leave on it.
@@ -198,6 +200,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         reached: 0,
         full_since: None,
         is_used: false,
+        is_metered: false,
         allocation: None,
         sent_rate: 0.0,
         failover_to: None,

@@ -317,10 +317,17 @@ impl SlotTable {
             let since = lanes[*place].full_since;
             since.is_some_and(|since| since + TRIAL_AFTER <= now) && lanes[*place].is_measured()
         };
-        let better = |place: usize| self.trials.better_than(lanes[place].path);
+        let better = |place: usize| {
+            let winner = self.trials.better_than(lanes[place].path, now)?;
+            let winner = lanes.iter().position(|lane| lane.path == winner)?;
+            // What was measured since counts more.
+            let has_changed = lanes[place].is_measured()
+                && lanes[winner].is_measured()
+                && lanes[winner].capacity < lanes[place].capacity;
+            (!has_changed).then_some(winner)
+        };
         let may_be_full = |place: &usize| {
-            let used_up = |bits: f64| 8.0 * tally.rates[*place] >= USES_UP * bits;
-            let is_limit = lanes[*place].is_unknown || lanes[*place].capacity.is_some_and(used_up);
+            let is_limit = lanes[*place].may_be_full(8.0 * tally.rates[*place]);
             (is_limit || better(*place).is_some()) && tally.rates[*place] >= WORTH_A_TRIAL
         };
         let may_begin = |place: &usize| self.trials.may_begin(lanes[*place].path, now);
@@ -335,8 +342,12 @@ impl SlotTable {
                 && tally.rates[*place] < tally.rates[from] / 5.0
         };
         let free = || (0..lanes.len()).filter(is_free);
-        let known = free().find(|place| better(from) == Some(lanes[*place].path));
-        let to = known.or_else(|| free().find(|place| lanes[*place].is_unknown));
+        let is_open = |place: &usize| {
+            lanes[*place].is_unknown && !self.trials.is_worse(lanes[*place].path, now)
+        };
+        let to = better(from)
+            .filter(is_free)
+            .or_else(|| free().find(is_open));
         let flow = tally
             .flows
             .iter()
@@ -347,12 +358,12 @@ impl SlotTable {
         let (Some(to), Some((flow, ..))) = (to, flow) else {
             return false;
         };
-        let slot = flow.slot as u16;
-        if !is_full(&from) && !self.trials.is_steady(slot, flow.rate, now) {
+        let (slot, was_full) = (flow.slot as u16, is_full(&from));
+        if !was_full && !self.trials.is_steady(slot, flow.rate, now) {
             return false;
         }
-        let [from, path] = [from, to].map(|place| lanes[place].path);
-        self.trials.begin(slot, from, path, flow.rate, now);
+        let paths = [from, to].map(|place| lanes[place].path);
+        self.trials.begin(slot, paths, was_full, flow.rate, now);
         self.give(flow.slot, to);
         true
     }
@@ -364,14 +375,11 @@ impl SlotTable {
         };
         let slot = usize::from(trial.slot);
         let find = |path: PathId| lanes.iter().position(|lane| lane.path == path);
-        let (Some(from), Some(to)) = (find(trial.from), find(trial.to)) else {
-            self.trials.present = None;
+        let is_there = self.owner(slot) == Some(trial.to);
+        let (Some(from), Some(to), true) = (find(trial.from), find(trial.to), is_there) else {
+            self.trials.abort(find(trial.from).is_some(), now);
             return false;
         };
-        if self.owner(slot) != Some(trial.to) {
-            self.trials.present = None;
-            return false;
-        }
         let measured = |place: usize| lanes[place].capacity.filter(|_| !lanes[place].is_unknown);
         let load = self.load.as_ref();
         let found = Comparison {
@@ -388,6 +396,11 @@ impl SlotTable {
 }
 
 impl Lane {
+    /// Nobody knows how much fits, or about so many bit/s do.
+    pub(super) fn may_be_full(&self, rate: f64) -> bool {
+        self.is_unknown || self.capacity.is_some_and(|bits| rate >= USES_UP * bits)
+    }
+
     fn is_measured(&self) -> bool {
         self.capacity.is_some() && !self.is_unknown
     }

@@ -72,7 +72,7 @@ pub struct SlotTable {
     /// Since when slots are being moved towards changed targets.
     settling: Option<Instant>,
     last_step: Option<Instant>,
-    /// Where one path carries everything, of everything.
+    /// Of flows; where one path carries everything, of that.
     pub(crate) trials: Trials,
 }
 

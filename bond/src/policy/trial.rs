@@ -15,34 +15,53 @@ pub(super) const TRIAL_AFTER: Duration = Duration::from_secs(1);
 const TRIAL_AT_MOST: Duration = Duration::from_secs(2);
 const TRIAL_PAUSE: u16 = 10;
 const FAILED_TRIAL_PAUSE: u16 = 60;
-/// What may fill its path, of which nobody knows how much fits, tries another such path if it sends so many bytes per second, no
-/// more and no less than a fifth for so long. It is back unless it gained, and then does not try again for ten minutes, after
-/// which capacities are forgotten too.
+/// What may fill its path, since nobody knows how much fits there or it is about as much, tries another such path if it sends so
+/// many bytes per second, no more and no less than a fifth for so many tenths of a second. It is back unless it gained, and
+/// then does not try again for ten minutes, after which capacities are forgotten too.
 pub(super) const WORTH_A_TRIAL: f64 = 250_000.0;
-/// So does what sends this part of what is known to fit.
+const STEADY: u32 = 7;
+const COMPARED_FOR: u16 = 600;
+/// What sends this part of what is known to fit may fill its path.
 pub(super) const USES_UP: f64 = 0.7;
-const STEADY: Duration = Duration::from_millis(700);
-const FRUITLESS_TRIAL_PAUSE: u16 = 600;
+/// Traffic is looked at once a second at least while it may be tried; after so many tenths without that it begins anew.
+const UNSEEN: u32 = 15;
+/// Traffic that sends less than this part of what it did has ended, or paused.
+const ENDED: f64 = 0.1;
+
+/// Of them thirteen years can be counted.
+fn tenths(at: Instant) -> u32 {
+    (at.as_millis() / 100) as u32
+}
 
 /// What uses another path for a while.
 #[derive(Clone, Copy, Debug)]
 pub struct Trial {
-    /// The slot of a flow; 0 if it is all traffic.
-    pub(super) slot: u16,
     pub(super) from: PathId,
     pub(super) to: PathId,
+    /// The slot of a flow; 0 if it is all traffic.
+    pub(super) slot: u16,
+    /// The path that it left was full.
+    was_full: bool,
     at: Instant,
     /// Bytes per second before.
     rate: f32,
 }
 
-/// Traffic that sends about so much since then.
+impl Trial {
+    /// How long it has lasted.
+    pub(super) fn lasts(&self, now: Instant) -> Duration {
+        now.duration_since(self.at)
+    }
+}
+
+/// Traffic that sends about so much since then, in tenths of a second.
 #[derive(Clone, Copy, Debug, Default)]
 struct Steady {
     slot: u16,
     /// Bytes per second.
     rate: f32,
-    since: Instant,
+    since: u32,
+    seen: u32,
 }
 
 /// What is known of the two paths of a trial.
@@ -60,72 +79,115 @@ pub(super) struct Comparison {
 pub struct Trials {
     pub(super) present: Option<Trial>,
     steady: Steady,
-    /// The better of the two paths that were compared last.
-    winner: Option<PathId>,
-    ended: Instant,
+    /// The better and the worse of the two paths that were compared last.
+    compared: Option<(PathId, PathId)>,
+    /// When that ended, in tenths of a second.
+    ended: u32,
     /// Seconds for which nothing is tried from there.
     pause: u16,
 }
 
 impl Trials {
+    fn is_since(&self, seconds: u16, now: Instant) -> bool {
+        tenths(now) < self.ended + 10 * u32::from(seconds)
+    }
+
     /// Something that uses this path may be tried elsewhere.
     pub(super) fn may_begin(&self, from: PathId, now: Instant) -> bool {
-        let pause = match self.better_than(from) {
+        let pause = match self.better_than(from, now) {
             Some(_) => TRIAL_PAUSE,
             None => self.pause,
         };
-        self.present.is_none() && now >= self.ended + Duration::from_secs(pause.into())
+        self.present.is_none() && !self.is_since(pause, now)
     }
 
-    /// The path that won the last comparison, unless it is this one.
-    pub(super) fn better_than(&self, path: PathId) -> Option<PathId> {
-        self.winner.filter(|winner| *winner != path)
+    /// The path that won the latest comparison, unless it is this one.
+    pub(super) fn better_than(&self, path: PathId, now: Instant) -> Option<PathId> {
+        let (better, _) = self.compared.filter(|_| self.is_since(COMPARED_FOR, now))?;
+        Some(better).filter(|better| *better != path)
+    }
+
+    /// The path lost the latest comparison.
+    pub(super) fn is_worse(&self, path: PathId, now: Instant) -> bool {
+        self.is_since(COMPARED_FOR, now) && self.compared.is_some_and(|(_, worse)| worse == path)
     }
 
     /// The traffic has been sending about as much as now for long enough, and that is much.
     pub(super) fn is_steady(&mut self, slot: u16, rate: f64, now: Instant) -> bool {
-        let before = f64::from(self.steady.rate);
-        let changed = (rate - before).abs() > before / 5.0;
-        if self.steady.slot != slot || changed {
+        let Steady { rate: before, .. } = self.steady;
+        let changed = (rate - f64::from(before)).abs() > f64::from(before) / 5.0;
+        let now = tenths(now);
+        if self.steady.slot != slot || changed || self.steady.seen + UNSEEN < now {
             self.steady = Steady {
                 slot,
                 rate: rate as f32,
                 since: now,
+                seen: now,
             };
         }
+        self.steady.seen = now;
         rate >= WORTH_A_TRIAL && now >= self.steady.since + STEADY
     }
 
-    /// Traffic that sent `rate` bytes per second on one path uses another one from now on.
-    pub(super) fn begin(&mut self, slot: u16, from: PathId, to: PathId, rate: f64, now: Instant) {
+    /// Traffic that sent `rate` bytes per second on one path, which was full or may have been, uses another one from now on.
+    pub(super) fn begin(
+        &mut self,
+        slot: u16,
+        [from, to]: [PathId; 2],
+        was_full: bool,
+        rate: f64,
+        now: Instant,
+    ) {
         self.present = Some(Trial {
             slot,
             from,
             to,
+            was_full,
             at: now,
             rate: rate as f32,
         });
     }
 
+    fn end(&mut self, pause: u16, now: Instant) {
+        self.present = None;
+        self.ended = tenths(now);
+        self.pause = pause;
+    }
+
+    /// The trial is over, since something else moved the traffic: the path that was tried has failed, for it was too much, or
+    /// the one that was left is not there any more, and the trial shows nothing.
+    pub(super) fn abort(&mut self, is_from_there: bool, now: Instant) {
+        let lost = self.present.filter(|_| is_from_there);
+        self.compared = lost.map(|trial| (trial.from, trial.to));
+        self.end(FAILED_TRIAL_PAUSE, now);
+    }
+
     /// Whether a trial has failed, so that what was moved has to go back; `None` if it shows nothing yet.
     pub(super) fn judge(&mut self, found: &Comparison, now: Instant) -> Option<bool> {
         let trial = self.present?;
-        if now < trial.at + TRIAL_AT_MOST && found.to.is_none() {
+        if trial.lasts(now) < TRIAL_AT_MOST && found.to.is_none() {
             return None;
         }
-        self.present = None;
         let before = f64::from(trial.rate);
+        if found.to.is_none() && found.rate < ENDED * before {
+            self.compared = None;
+            self.end(TRIAL_PAUSE, now);
+            return Some(true);
+        }
         let (failed, pause) = match (found.from, found.to) {
             (Some(from), Some(to)) => (to < from / GAIN, FAILED_TRIAL_PAUSE),
-            (Some(_), None) => (found.rate < before / 2.0, FAILED_TRIAL_PAUSE),
-            (None, to) => {
+            // What fills its path is content with less for a moment.
+            (Some(_), None) if trial.was_full => (found.rate < before / 2.0, FAILED_TRIAL_PAUSE),
+            (_, to) => {
                 let rate = to.map_or(found.rate, |bits| bits / 8.0);
-                (rate < GAIN * before, FRUITLESS_TRIAL_PAUSE)
+                (rate < GAIN * before, COMPARED_FOR)
             }
         };
-        self.winner = Some(if failed { trial.from } else { trial.to });
-        self.ended = now;
-        self.pause = if failed { pause } else { TRIAL_PAUSE };
+        self.compared = Some(match failed {
+            true => (trial.from, trial.to),
+            false => (trial.to, trial.from),
+        });
+        self.end(if failed { pause } else { TRIAL_PAUSE }, now);
         Some(failed)
     }
 }
@@ -134,13 +196,20 @@ impl Trials {
 mod tests {
     use super::*;
 
+    const PATHS: [PathId; 2] = [PathId(1), PathId(2)];
+
     fn at(millis: u64) -> Instant {
         Instant::from_millis(millis)
     }
 
-    fn judged(from: Option<f64>, to: Option<f64>, rate: f64, after: u64) -> Option<bool> {
+    fn begun(was_full: bool) -> Trials {
         let mut trials = Trials::default();
-        trials.begin(7, PathId(1), PathId(2), 1e6, at(1000));
+        trials.begin(7, PATHS, was_full, 1e6, at(1000));
+        trials
+    }
+
+    fn judged(from: Option<f64>, to: Option<f64>, rate: f64, after: u64) -> Option<bool> {
+        let mut trials = begun(from.is_some());
         assert!(!trials.may_begin(PathId(1), at(1000)));
         trials.judge(&Comparison { from, to, rate }, at(1000 + after))
     }
@@ -155,28 +224,62 @@ mod tests {
             assert_eq!(judged(from, Some(2e6), 0.9e6, 100), Some(true));
         }
         // What fills its path is content with as much elsewhere; what may not fill it wants more.
-        assert_eq!(judged(Some(8e6), None, 1e6, 2000), Some(false));
-        assert_eq!(judged(None, None, 1e6, 2000), Some(true));
+        assert_eq!(judged(Some(8e6), None, 0.6e6, 2000), Some(false));
+        assert_eq!(judged(None, None, 1.1e6, 2000), Some(true));
         assert_eq!(judged(Some(8e6), Some(8e6), 1e6, 500), Some(false));
         assert_eq!(judged(None, Some(8e6), 1e6, 500), Some(true));
-    }
-
-    #[test]
-    fn what_nobody_knows_to_be_full_is_tried_again_after_ten_minutes() {
-        let mut trials = Trials::default();
-        trials.begin(7, PathId(1), PathId(2), 1e6, at(1000));
-        let same = Comparison {
-            from: None,
+        let used_up = Comparison {
+            from: Some(10e6),
             to: None,
             rate: 1e6,
         };
-        assert_eq!(trials.judge(&same, at(3000)), Some(true));
-        let may_begin = |path, millis| trials.may_begin(PathId(path), at(millis));
-        assert!(!may_begin(1, 602_999) && may_begin(1, 603_000));
-        // What then uses the other path is soon tried where more was found.
-        assert!(!may_begin(2, 12_999) && may_begin(2, 13_000));
-        assert_eq!(trials.better_than(PathId(2)), Some(PathId(1)));
-        assert_eq!(trials.better_than(PathId(1)), None);
+        assert_eq!(begun(false).judge(&used_up, at(3000)), Some(true));
+    }
+
+    #[test]
+    fn two_paths_are_compared_once_in_ten_minutes() {
+        for (rate, [better, worse]) in [(1e6, [1, 2]), (2e6, [2, 1])] {
+            let mut trials = begun(false);
+            let found = Comparison {
+                from: None,
+                to: None,
+                rate,
+            };
+            assert_eq!(trials.judge(&found, at(3000)), Some(better == 1));
+            let [better, worse] = [better, worse].map(PathId);
+            assert!(trials.is_worse(worse, at(602_900)) && !trials.is_worse(worse, at(603_000)));
+            assert!(!trials.is_worse(better, at(3000)));
+            // What then uses the other path is soon tried where more was found.
+            assert!(!trials.may_begin(worse, at(12_900)) && trials.may_begin(worse, at(13_000)));
+            assert_eq!(trials.better_than(worse, at(602_900)), Some(better));
+            assert_eq!(trials.better_than(worse, at(603_000)), None);
+            assert_eq!(trials.better_than(better, at(3000)), None);
+        }
+    }
+
+    #[test]
+    fn a_trial_that_shows_nothing_decides_nothing() {
+        let mut ended = begun(false);
+        let nothing = Comparison {
+            from: None,
+            to: None,
+            rate: 1000.0,
+        };
+        assert_eq!(ended.judge(&nothing, at(3000)), Some(true));
+        assert!(ended.may_begin(PathId(1), at(13_000)));
+        let mut aborted = begun(false);
+        aborted.abort(false, at(2000));
+        assert!(!aborted.may_begin(PathId(1), at(61_900)));
+        assert!(aborted.may_begin(PathId(1), at(62_000)));
+        let mut overwhelmed = begun(false);
+        overwhelmed.abort(true, at(2000));
+        assert_eq!(
+            overwhelmed.better_than(PathId(2), at(3000)),
+            Some(PathId(1))
+        );
+        for trials in [ended, aborted] {
+            assert_eq!(trials.better_than(PathId(2), at(3000)), None);
+        }
     }
 
     #[test]
@@ -195,5 +298,7 @@ mod tests {
             steady_after(4, |tenth| if tenth < 5 { 1e6 } else { 2e6 }, 40_000),
             Some(12)
         );
+        // The same again after a pause is something else.
+        assert_eq!(steady_after(4, |_| 2e6, 60_000), Some(7));
     }
 }

@@ -103,8 +103,9 @@ impl Transport {
         // The reference does not expect replies to what it sends over trusted paths, and so never comes to terms with a
         // root behind one. Expecting them costs nothing.
         self.expected.register(id);
+        let one_in = self.sampled_one_in(to, route);
         for path in copies.iter().chain([&route]) {
-            self.note_bond_sent(now, to, *path, id, verb, packet.len());
+            self.note_bond_sent(now, to, *path, (id, one_in), verb, packet.len());
         }
         let datagrams = if packet.len() > mtu {
             split(packet, mtu)
@@ -167,7 +168,8 @@ impl Transport {
     ) -> Option<PacketId> {
         let mut packet = self.build(to, verb, payload, compress);
         let id = self.seal(to, &mut packet, None, path, true)?;
-        self.note_bond_sent(now, to, path, id, verb, packet.len());
+        let one_in = self.sampled_one_in(to, path);
+        self.note_bond_sent(now, to, path, (id, one_in), verb, packet.len());
         self.emit(now, path, packet);
         Some(id)
     }

@@ -57,7 +57,7 @@ pub(super) struct Bonded {
 pub(super) struct BondedPath {
     pub(super) id: PathId,
     pub(super) ledger: QosLedger,
-    /// Of what workers send there.
+    /// How many of the packets sent there are sampled, and which.
     pub(super) sampling: Sampling,
     pub(super) activity: Arc<PathActivity>,
     pub(super) last_qos: Option<Instant>,

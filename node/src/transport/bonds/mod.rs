@@ -271,13 +271,13 @@ impl Transport {
         self.bonds.touched.insert(packet.source);
     }
 
-    /// A packet left for a peer on one of its paths.
+    /// A packet left for a peer on one of its paths; one in so many like it is sampled.
     pub(super) fn note_bond_sent(
         &mut self,
         now: Instant,
         peer: Address,
         path: PathKey,
-        id: PacketId,
+        (id, one_in): (PacketId, u16),
         verb: Verb,
         length: usize,
     ) {
@@ -289,7 +289,7 @@ impl Transport {
         };
         if !bonded.is_own && is_sampled_verb(verb) {
             path.sampling.note_sent(1);
-            path.ledger.handle_sent(id, path.sampling.one_in(), now);
+            path.ledger.handle_sent(id, one_in, now);
         }
         // Heartbeats, probes and their answers are no traffic: else two bonds would keep each other awake for ever.
         if let Some(bond) = &mut bonded.bond
@@ -413,12 +413,13 @@ impl Transport {
         path: PathKey,
         verb: Verb,
     ) -> Option<bool> {
-        if !is_sampled_verb(verb) {
-            return None;
-        }
         let bonded = self.bonds.bonded(peer).filter(|bonded| !bonded.is_own)?;
         if bonded.paths.get(&path)?.sampling.one_in() <= BY_CHANCE {
             return None;
+        }
+        // What we do not note shall take no room in the peer's reports.
+        if !is_sampled_verb(verb) {
+            return Some(false);
         }
         let random = self.random_u64() as u32;
         let path = self.bonds.peers.get_mut(&peer)?.paths.get_mut(&path)?;
