@@ -120,7 +120,7 @@ pub fn try_capacity(
             return None;
         };
         // The rate of a path that has just come into use has not caught up yet.
-        let caught_up = 1.0 - (-trial.lasts(now).as_secs_f64()).exp();
+        let caught_up = 1.0 - (-trial.seconds(now)).exp();
         let found = Comparison {
             from: from.measured.map(|bits| bits as f64),
             to: present.measured.map(|bits| bits as f64),

@@ -9,10 +9,14 @@ use crate::path::PathId;
 
 /// Traffic moves for this much more.
 pub(super) const GAIN: f64 = 1.2;
-/// What fills its path tries a path of unknown capacity after this time, and is back after that one unless it gained; the next
-/// trial comes no sooner than the third, in seconds, and, if it failed, the fourth.
+/// What fills its path tries a path of unknown capacity after this time, and is back after that one, in tenths of a second,
+/// unless it gained; the next trial comes no sooner than the third, in seconds, and, if it failed, the fourth.
 pub(super) const TRIAL_AFTER: Duration = Duration::from_secs(1);
-const TRIAL_AT_MOST: Duration = Duration::from_secs(2);
+const TRIAL_LASTS: u32 = 20;
+/// What has moved may have to recover from losses first: while it still grows by this factor from look to look, a trial lasts
+/// longer, until so many tenths of a second.
+const GROWS: f32 = 1.1;
+const TRIAL_AT_MOST: u32 = 40;
 const TRIAL_PAUSE: u16 = 10;
 const FAILED_TRIAL_PAUSE: u16 = 60;
 /// What may fill its path, since nobody knows how much fits there or it is about as much, tries another such path if it sends so
@@ -42,15 +46,22 @@ pub struct Trial {
     pub(super) slot: u16,
     /// The path that it left was full.
     was_full: bool,
-    at: Instant,
-    /// Bytes per second before.
+    /// When it began, in tenths of a second.
+    at: u32,
+    /// Bytes per second before, and when they were last looked at.
     rate: f32,
+    seen: f32,
 }
 
 impl Trial {
-    /// How long it has lasted.
-    pub(super) fn lasts(&self, now: Instant) -> Duration {
-        now.duration_since(self.at)
+    /// How long it has lasted, in tenths of a second.
+    fn lasts(&self, now: Instant) -> u32 {
+        tenths(now).saturating_sub(self.at)
+    }
+
+    /// The same in seconds.
+    pub(super) fn seconds(&self, now: Instant) -> f64 {
+        f64::from(self.lasts(now)) / 10.0
     }
 }
 
@@ -143,8 +154,9 @@ impl Trials {
             from,
             to,
             was_full,
-            at: now,
+            at: tenths(now),
             rate: rate as f32,
+            seen: rate as f32,
         });
     }
 
@@ -164,16 +176,15 @@ impl Trials {
 
     /// Whether a trial has failed, so that what was moved has to go back; `None` if it shows nothing yet.
     pub(super) fn judge(&mut self, found: &Comparison, now: Instant) -> Option<bool> {
-        let trial = self.present?;
-        if trial.lasts(now) < TRIAL_AT_MOST && found.to.is_none() {
+        let trial = self.present.as_mut()?;
+        let rate = found.rate as f32;
+        let grows = rate > GROWS * std::mem::replace(&mut trial.seen, rate);
+        let trial = *trial;
+        let lasts = trial.lasts(now);
+        if lasts < TRIAL_LASTS && found.to.is_none() {
             return None;
         }
         let before = f64::from(trial.rate);
-        if found.to.is_none() && found.rate < ENDED * before {
-            self.compared = None;
-            self.end(TRIAL_PAUSE, now);
-            return Some(true);
-        }
         let (failed, pause) = match (found.from, found.to) {
             (Some(from), Some(to)) => (to < from / GAIN, FAILED_TRIAL_PAUSE),
             // What fills its path is content with less for a moment.
@@ -183,6 +194,14 @@ impl Trials {
                 (rate < GAIN * before, COMPARED_FOR)
             }
         };
+        if failed && grows && found.to.is_none() && lasts < TRIAL_AT_MOST {
+            return None;
+        }
+        if found.to.is_none() && found.rate < ENDED * before {
+            self.compared = None;
+            self.end(TRIAL_PAUSE, now);
+            return Some(true);
+        }
         self.compared = Some(match failed {
             true => (trial.from, trial.to),
             false => (trial.to, trial.from),
@@ -223,6 +242,20 @@ mod tests {
             assert_eq!(judged(from, Some(80e6), 0.4e6, 100), Some(false));
             assert_eq!(judged(from, Some(2e6), 0.9e6, 100), Some(true));
         }
+        // It recovers.
+        let mut trials = begun(true);
+        let mut look = |rate, millis| {
+            let found = Comparison {
+                from: Some(8e6),
+                to: None,
+                rate,
+            };
+            trials.judge(&found, at(millis))
+        };
+        for (step, rate) in [0.1e6, 0.2e6, 0.3e6].into_iter().enumerate() {
+            assert_eq!(look(rate, 2800 + 250 * step as u64), None);
+        }
+        assert_eq!(look(0.32e6, 3550), Some(true));
         // What fills its path is content with as much elsewhere; what may not fill it wants more.
         assert_eq!(judged(Some(8e6), None, 0.6e6, 2000), Some(false));
         assert_eq!(judged(None, None, 1.1e6, 2000), Some(true));
