@@ -132,7 +132,7 @@ impl Capacity {
         now: Instant,
     ) {
         if ours && self.have_senders_given_way(rate, least, now) {
-            self.doubt.begin(self.bits.into(), now);
+            self.doubt.begin_briefly(self.bits.into(), now);
         }
         if self.last_report.is_some_and(|last| now < last + REPORTED) {
             self.sent_since = None;

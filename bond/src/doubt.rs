@@ -12,6 +12,9 @@ const PROVES: f64 = 0.8;
 /// For so long at most: if nothing was put on it nothing shows.
 const DOUBTED_FOR: Duration = Duration::from_secs(60);
 
+/// Or for so long.
+const BRIEFLY: Duration = Duration::from_secs(5);
+
 /// Of them thirteen years can be counted.
 fn tenths(at: Instant) -> u32 {
     (at.as_millis() / 100) as u32
@@ -32,6 +35,15 @@ impl Doubt {
         if !self.is_open() {
             self.expected = (measured * DOUBTED) as f32;
             self.since = tenths(now);
+        }
+    }
+
+    /// The same for a moment: if it is true, it will soon be measured.
+    pub(crate) fn begin_briefly(&mut self, measured: f64, now: Instant) {
+        if !self.is_open() {
+            self.begin(measured, now);
+            let rest = DOUBTED_FOR - BRIEFLY;
+            self.since = self.since.saturating_sub(tenths(Instant::default() + rest));
         }
     }
 
@@ -103,6 +115,12 @@ mod tests {
         let mut proven = doubt;
         proven.note_arriving(6.5e6, 8e6);
         assert!(!proven.is_open());
+        let mut brief = Doubt::default();
+        brief.begin_briefly(8e6, at(100_000));
+        brief.expire(at(105_000));
+        assert_eq!(brief.expected(8e6), 2e6);
+        brief.expire(at(105_100));
+        assert!(!brief.is_open());
         // The minute begins when the path works again.
         doubt.note_revived(at(500_000));
         doubt.expire(at(560_000));
