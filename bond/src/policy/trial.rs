@@ -13,9 +13,10 @@ pub(super) const GAIN: f64 = 1.2;
 /// unless it gained; the next trial comes no sooner than the third, in seconds, and, if it failed, the fourth.
 pub(super) const TRIAL_AFTER: Duration = Duration::from_secs(1);
 const TRIAL_LASTS: u32 = 20;
-/// What has moved may have to recover from losses first: while it still grows by this factor from look to look, a trial lasts
-/// longer, until so many tenths of a second.
+/// What has moved may have to recover from losses first: while it still grows by this factor in so many tenths of a second, a
+/// trial lasts longer, up to so many.
 const GROWS: f32 = 1.1;
+const LOOK: u8 = 3;
 const TRIAL_AT_MOST: u32 = 40;
 const TRIAL_PAUSE: u16 = 10;
 const FAILED_TRIAL_PAUSE: u16 = 60;
@@ -48,9 +49,11 @@ pub struct Trial {
     was_full: bool,
     /// When it began, in tenths of a second.
     at: u32,
-    /// Bytes per second before, and when they were last looked at.
+    /// Bytes per second before, and at some look since; how long it had lasted then, and whether they had grown.
     rate: f32,
     seen: f32,
+    seen_after: u8,
+    grows: bool,
 }
 
 impl Trial {
@@ -157,6 +160,8 @@ impl Trials {
             at: tenths(now),
             rate: rate as f32,
             seen: rate as f32,
+            seen_after: 0,
+            grows: false,
         });
     }
 
@@ -177,10 +182,13 @@ impl Trials {
     /// Whether a trial has failed, so that what was moved has to go back; `None` if it shows nothing yet.
     pub(super) fn judge(&mut self, found: &Comparison, now: Instant) -> Option<bool> {
         let trial = self.present.as_mut()?;
-        let rate = found.rate as f32;
-        let grows = rate > GROWS * std::mem::replace(&mut trial.seen, rate);
-        let trial = *trial;
         let lasts = trial.lasts(now);
+        if lasts >= u32::from(trial.seen_after + LOOK) {
+            trial.grows = found.rate as f32 > GROWS * trial.seen;
+            trial.seen = found.rate as f32;
+            trial.seen_after = u8::try_from(lasts).unwrap_or(u8::MAX - LOOK);
+        }
+        let trial = *trial;
         if lasts < TRIAL_LASTS && found.to.is_none() {
             return None;
         }
@@ -194,7 +202,7 @@ impl Trials {
                 (rate < GAIN * before, COMPARED_FOR)
             }
         };
-        if failed && grows && found.to.is_none() && lasts < TRIAL_AT_MOST {
+        if failed && trial.grows && found.to.is_none() && lasts < TRIAL_AT_MOST {
             return None;
         }
         if found.to.is_none() && found.rate < ENDED * before {
@@ -252,10 +260,10 @@ mod tests {
             };
             trials.judge(&found, at(millis))
         };
-        for (step, rate) in [0.1e6, 0.2e6, 0.3e6].into_iter().enumerate() {
-            assert_eq!(look(rate, 2800 + 250 * step as u64), None);
+        for (step, rate) in [0.1e6, 0.2e6, 0.21e6, 0.3e6].into_iter().enumerate() {
+            assert_eq!(look(rate, 2600 + 200 * step as u64), None, "{step}");
         }
-        assert_eq!(look(0.32e6, 3550), Some(true));
+        assert_eq!(look(0.22e6, 3600), Some(true));
         // What fills its path is content with as much elsewhere; what may not fill it wants more.
         assert_eq!(judged(Some(8e6), None, 0.6e6, 2000), Some(false));
         assert_eq!(judged(None, None, 1.1e6, 2000), Some(true));
