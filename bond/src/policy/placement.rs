@@ -359,14 +359,12 @@ impl SlotTable {
             return false;
         };
         let (slot, was_full) = (flow.slot as u16, is_full(&from));
-        if !was_full && !self.trials.is_steady(slot, flow.rate, now) {
+        // One that has just begun sends far more than fits, and then recovers from that.
+        if !self.trials.is_steady(slot, flow.rate, now) {
             return false;
         }
-        // More may be sent than fits, as long as senders have not noticed.
-        let fits = lanes[from].capacity.filter(|_| was_full);
-        let rate = fits.map_or(flow.rate, |bits| flow.rate.min(bits / 8.0));
         let paths = [from, to].map(|place| lanes[place].path);
-        self.trials.begin(slot, paths, was_full, rate, now);
+        self.trials.begin(slot, paths, was_full, flow.rate, now);
         self.give(flow.slot, to);
         true
     }

@@ -210,10 +210,12 @@ impl Trials {
             self.end(TRIAL_PAUSE, now);
             return Some(true);
         }
-        self.compared = Some(match failed {
-            true => (trial.from, trial.to),
-            false => (trial.to, trial.from),
-        });
+        // What was stalled for two seconds on a path that never was full says nothing for long.
+        let is_certain = found.to.is_some() || !trial.was_full;
+        self.compared = match failed {
+            true => is_certain.then_some((trial.from, trial.to)),
+            false => Some((trial.to, trial.from)),
+        };
         self.end(if failed { pause } else { TRIAL_PAUSE }, now);
         Some(failed)
     }
