@@ -29,7 +29,7 @@ const COMPARED_FOR: u16 = 600;
 /// What sends this part of what is known to fit may fill its path.
 pub(super) const USES_UP: f64 = 0.7;
 /// Traffic is looked at once a second at least while it may be tried; after so many tenths without that it begins anew.
-const UNSEEN: u32 = 15;
+const UNSEEN: u16 = 15;
 /// Traffic that sends less than this part of what it did has ended, or paused.
 const ENDED: f64 = 0.1;
 
@@ -49,11 +49,10 @@ pub struct Trial {
     was_full: bool,
     /// When it began, in tenths of a second.
     at: u32,
-    /// Bytes per second before, and at some look since; how long it had lasted then, and whether they had grown.
+    /// Bytes per second before, and at the latest look; how long it had lasted then.
     rate: f32,
     seen: f32,
     seen_after: u8,
-    grows: bool,
 }
 
 impl Trial {
@@ -72,10 +71,11 @@ impl Trial {
 #[derive(Clone, Copy, Debug, Default)]
 struct Steady {
     slot: u16,
+    /// When it was last looked at, in the lower bits of that.
+    seen: u16,
     /// Bytes per second.
     rate: f32,
     since: u32,
-    seen: u32,
 }
 
 /// What is known of the two paths of a trial.
@@ -131,15 +131,16 @@ impl Trials {
         let Steady { rate: before, .. } = self.steady;
         let changed = (rate - f64::from(before)).abs() > f64::from(before) / 5.0;
         let now = tenths(now);
-        if self.steady.slot != slot || changed || self.steady.seen + UNSEEN < now {
+        let unseen = (now as u16).wrapping_sub(self.steady.seen);
+        if self.steady.slot != slot || changed || unseen > UNSEEN {
             self.steady = Steady {
                 slot,
                 rate: rate as f32,
                 since: now,
-                seen: now,
+                seen: now as u16,
             };
         }
-        self.steady.seen = now;
+        self.steady.seen = now as u16;
         rate >= WORTH_A_TRIAL && now >= self.steady.since + STEADY
     }
 
@@ -161,7 +162,6 @@ impl Trials {
             rate: rate as f32,
             seen: rate as f32,
             seen_after: 0,
-            grows: false,
         });
     }
 
@@ -183,8 +183,10 @@ impl Trials {
     pub(super) fn judge(&mut self, found: &Comparison, now: Instant) -> Option<bool> {
         let trial = self.present.as_mut()?;
         let lasts = trial.lasts(now);
+        // Between two looks it may.
+        let mut grows = true;
         if lasts >= u32::from(trial.seen_after + LOOK) {
-            trial.grows = found.rate as f32 > GROWS * trial.seen;
+            grows = found.rate as f32 > GROWS * trial.seen;
             trial.seen = found.rate as f32;
             trial.seen_after = u8::try_from(lasts).unwrap_or(u8::MAX - LOOK);
         }
@@ -202,7 +204,7 @@ impl Trials {
                 (rate < GAIN * before, COMPARED_FOR)
             }
         };
-        if failed && trial.grows && found.to.is_none() && lasts < TRIAL_AT_MOST {
+        if failed && grows && found.to.is_none() && lasts < TRIAL_AT_MOST {
             return None;
         }
         if found.to.is_none() && found.rate < ENDED * before {
