@@ -242,8 +242,8 @@ impl Bond {
                 .quality
                 .add_round_trips(&samples.round_trips, ours, now);
             let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
-            if let Some((packets, time)) = samples.arrived {
-                member.handle_arrivals(packets, time, now);
+            if let Some(arrived) = samples.arrived {
+                member.handle_arrivals(arrived, samples.loss(), now);
             }
             // What arrived, without what did not, would make any path look good.
             if samples.tells_loss {
@@ -379,6 +379,12 @@ impl Bond {
     pub fn works_since(&self, path: PathId) -> Option<Instant> {
         let life = &self.members.get(&path)?.life;
         (life.phase == Phase::Up).then_some(life.since)
+    }
+
+    /// What part of packets got lost there of late: 0 to 1.
+    pub fn loss(&self, path: PathId, now: Instant) -> f64 {
+        let member = self.members.get(&path);
+        member.map_or(0.0, |member| member.quality.losses.ratio(now).0)
     }
 
     /// Of the paths that [`Bond::keeps`] keeps the one for packets that one path suffices for: it carries traffic and costs

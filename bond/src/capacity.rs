@@ -33,7 +33,7 @@ const PRESSURE_TIME: f32 = 0.5;
 const PRESSED: Duration = Duration::from_millis(1500);
 /// Without that, less that arrives by up to [`SURPRISE`] changes the estimate by this part.
 const PATIENT: f64 = 0.02;
-/// While another path is full, one that is not may carry this much more than it does.
+/// While it is known how much fits on another path, one that was never full may carry this much more than it does.
 const GROWTH: f64 = 1.25;
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -41,8 +41,8 @@ const MEMORY: Duration = Duration::from_secs(600);
 const LOSS_MEMORY: Duration = Duration::from_secs(5);
 /// A path of which no peer reports what arrives, and on which no queue was felt for so long, is not full, whatever it loses.
 const QUEUE_MEMORY: Duration = Duration::from_secs(60);
-/// Reports this recent make our own windows needless.
-const REPORTED: Duration = Duration::from_secs(2);
+/// Reports this recent make our own windows needless: 1.14.1 sends them no more than two and a half seconds apart.
+const REPORTED: Duration = Duration::from_secs(4);
 /// Packets that queue while less than this part of what fits is sent show that less fits. A peer that reports seldom, as
 /// 1.14.1 does, would say so only after seconds.
 const GIVEN_WAY: f64 = 0.75;
@@ -98,23 +98,27 @@ impl Capacity {
         self.last_full = Some(now);
     }
 
-    /// The receiver got so much within `interval` of its clock, and missed `lost` of `packets + lost`. `least`: the least
-    /// round trip in microseconds; `ours`: a queue would be of our making.
+    /// The receiver got so much, of so much that left, within `interval` of its clock, and missed `lost` of `packets + lost`.
+    /// What left is counted here if that is not given. `least`: the least round trip in microseconds; `ours`: a queue would be
+    /// of our making.
     pub(crate) fn add_delivery(
         &mut self,
-        bytes: u64,
+        (bytes, left): (u64, Option<u64>),
         (packets, lost): (u64, u64),
         interval: Duration,
         (least, ours): (f64, bool),
         now: Instant,
     ) {
-        self.last_report = Some(now);
+        // What left since the report before, as if that had taken as long as what arrived.
+        let since = self.sent_since.take().or(self.last_report.replace(now));
+        let elapsed = now.duration_since(since.unwrap_or(now)).as_secs_f64();
+        let part = interval.as_secs_f64() / elapsed.max(1e-3);
+        let counted = (std::mem::take(&mut self.sent) as f64 * part) as u64;
         let all = packets + lost;
         let loss = lost as f64 / all.max(1) as f64;
         let overloaded = self.is_overload(bytes, loss, interval) && all >= ENOUGH_PACKETS;
-        let sent = std::mem::take(&mut self.sent);
         self.add(
-            (bytes, sent),
+            (bytes, left.unwrap_or(counted)),
             interval,
             overloaded,
             (least, ours),
@@ -225,7 +229,7 @@ impl Capacity {
         let is_proof = kind != Kind::Measured
             || bits >= known
             || now <= self.pressed + PRESSED
-            || self.doubt.is_open();
+            || self.doubt.is_open() && self.queue.is_standing(now);
         let differs = (bits - known).abs() > SURPRISE * known;
         if is_full && is_known && !is_proof {
             if !differs {
@@ -258,8 +262,8 @@ impl Capacity {
         }
     }
 
-    /// Another path is full, and this one, which never was, may have room: let it have more, until it is full or traffic
-    /// fits.
+    /// It is known how much fits on another path, and this one, which was never full, may have room: let it have more, until
+    /// it is full or traffic fits.
     pub(crate) fn raise(&mut self, now: Instant) {
         let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
         if is_known || self.full_since.is_some() || !self.is_counted(now) {

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::packed::tenths;
+
 /// It is taken for so much of what it was until it shows what fits: too little is found out as soon as more arrives, too much
 /// only after flows were put on it and a queue has built.
 const DOUBTED: f64 = 0.25;
@@ -11,14 +13,8 @@ const DOUBTED: f64 = 0.25;
 const PROVES: f64 = 0.8;
 /// For so long at most: if nothing was put on it nothing shows.
 const DOUBTED_FOR: Duration = Duration::from_secs(60);
-
 /// Or for so long.
 const BRIEFLY: Duration = Duration::from_secs(5);
-
-/// Of them thirteen years can be counted.
-fn tenths(at: Instant) -> u32 {
-    (at.as_millis() / 100) as u32
-}
 
 /// A doubt about what was measured, or none.
 #[derive(Clone, Copy, Debug, Default)]

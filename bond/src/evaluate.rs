@@ -82,10 +82,10 @@ impl Bond {
         }
     }
 
-    /// While some path is full, the others may carry more than they do.
+    /// Where it is known how much fits on some path, those that were never full may carry more than they do.
     fn raise_bounds(&mut self, now: Instant) {
         let mut members = self.members.values();
-        if members.any(|member| member.quality.capacity.full_since().is_some()) {
+        if members.any(|member| member.quality.capacity.get().is_some()) {
             for member in self.members.values_mut() {
                 member.quality.capacity.raise(now);
             }

@@ -51,10 +51,10 @@
 //! # Where things are
 //!
 //! [`config`] reads settings · [`bond`] is the bond's verbs, `roster` its paths, `evaluate` and `idle` its decision ·
-//! `member`, `rule`, [`failover`], `watch`, `judgement`, [`suspicion`], [`quality`], `loss`, `capacity`, [`probe`],
-//! [`probe_interval`] make up one path, `supervise` compares them · [`policy`] holds the policies · [`plan`] and
-//! [`flow`] are what workers run · [`qos`] and [`sampling`] measure with stock peers, bonded or not · [`command`], [`event`], `tell`,
-//! [`status`] face the operator. Keys and their meaning are in `docs/bonding.md`.
+//! `member`, `rule`, [`failover`], `watch`, `judgement`, [`suspicion`], [`quality`], `loss`, `capacity` with `felt_queue` and
+//! `doubt`, [`probe`], [`probe_interval`] make up one path, `supervise` compares them · [`policy`] holds the policies ·
+//! [`plan`] and [`flow`] are what workers run · [`qos`] and [`sampling`] measure with stock peers, bonded or not ·
+//! [`command`], [`event`], `tell`, [`status`] face the operator. Keys and their meaning are in `docs/bonding.md`.
 
 mod account;
 pub mod attributes;

@@ -170,10 +170,15 @@ impl Member {
         self.quality.add_sent((packets, bytes), rate, ours, now);
     }
 
-    /// A zerotier-one says when some of our packets arrived: so many did within that time.
-    pub(crate) fn handle_arrivals(&mut self, packets: u64, time: Duration, now: Instant) {
+    /// A zerotier-one says when some of our packets arrived: so many did within that time, while this part was lost.
+    pub(crate) fn handle_arrivals(
+        &mut self,
+        arrived: (u64, Duration),
+        loss: Option<f64>,
+        now: Instant,
+    ) {
         let ours = self.queues_are_ours(now);
-        self.quality.add_arrivals(packets, time, ours, now);
+        self.quality.add_arrivals(arrived, loss, ours, now);
     }
 
     pub(crate) fn handle_received(&mut self, packets: u64, bytes: u64, now: Instant) {

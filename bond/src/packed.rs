@@ -1,4 +1,6 @@
-//! Positive numbers in few bits, where there are so many that it counts: five bits of exponent and some of fraction.
+//! Positive numbers in few bits, where there are so many that it counts: five bits of exponent and some of fraction; and times.
+
+use protocol::Instant;
 
 /// A number from 1 to 2^32 with so many bits of fraction, at most eleven; less than 1 is nothing. `dither`, of 23 bits less
 /// those of the fraction, decides about rounding.
@@ -26,6 +28,11 @@ pub(crate) fn unpack(packed: u16, fraction: u32) -> f32 {
         0 => 0.0,
         packed => f32::from_bits((u32::from(packed) << (23 - fraction)) + 1f32.to_bits()),
     }
+}
+
+/// A time in tenths of a second, of which thirteen years can be counted.
+pub(crate) fn tenths(at: Instant) -> u32 {
+    (at.as_millis() / 100) as u32
 }
 
 #[cfg(test)]

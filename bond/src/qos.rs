@@ -35,6 +35,8 @@ pub const BY_CHANCE: u16 = 2;
 const ENOUGH_RECORDS: usize = 30;
 /// A report may take so much longer than the one before it.
 const DELAY_VARIATION: Duration = Duration::from_millis(20);
+/// What is said of a rate is said of so long.
+const RATE_TIME: Duration = Duration::from_secs(1);
 
 /// Whether both sides measure the packet of that wire ID: the odd ones. The caller leaves out ACK and QOS_MEASUREMENT.
 pub const fn is_sampled(packet: PacketId) -> bool {
@@ -58,6 +60,15 @@ pub struct QosSamples {
     pub arrived: Option<(u64, Duration)>,
 }
 
+impl QosSamples {
+    /// What part of the packets was lost, 0 to 1, if that is told.
+    pub fn loss(&self) -> Option<f64> {
+        let all = self.delivered + self.lost;
+        self.tells_loss
+            .then(|| f64::from(self.lost) / f64::from(all.max(1)))
+    }
+}
+
 /// A sampled packet that was sent.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
@@ -65,6 +76,19 @@ struct Sent {
     at: Instant,
     /// Packets that it stands for.
     one_in: u16,
+}
+
+/// What a report holds.
+#[derive(Clone, Debug, Default)]
+struct Matched {
+    /// Of each packet that was sent, whether it is there.
+    reported: Vec<bool>,
+    /// What they say, except of loss and of the rate.
+    samples: QosSamples,
+    /// When the first of them was sent.
+    first_sent: Option<Instant>,
+    /// How many packets each record stands for, if that is known.
+    stand_for: Vec<Option<u16>>,
 }
 
 /// Both records of one path.
@@ -88,6 +112,10 @@ pub struct QosLedger {
     covered_until: Option<Instant>,
     /// Reports in a row that had room for far more than what they held.
     sparse: u32,
+    /// The highest id of the latest report, if that was full: what the peer had noted and did not report is above.
+    full_to: Option<PacketId>,
+    /// That was more than half.
+    is_behind: bool,
 }
 
 impl QosLedger {
@@ -106,6 +134,8 @@ impl QosLedger {
             recorded_since: None,
             covered_until: None,
             sparse: 0,
+            full_to: None,
+            is_behind: false,
         }
     }
 
@@ -179,108 +209,112 @@ impl QosLedger {
     /// A report of the peer arrived on this path.
     pub fn handle_report(&mut self, records: &[QosRecord], now: Instant) -> QosSamples {
         let heard_before = self.last_heard.replace(now);
-        let interval = heard_before.map(|before| now.duration_since(before));
-        let mut samples = QosSamples::default();
-        let mut reported = vec![false; self.sent.len()];
-        let mut first_sent = None;
-        let mut stood_for = 0;
-        let mut round_trips = Vec::new();
-        for record in records.iter().take(MAX_QOS_RECORDS) {
-            let known = |sent: &Sent| sent.packet == record.packet;
-            let Some(index) = self.sent.iter().position(known) else {
-                continue;
-            };
-            if std::mem::replace(&mut reported[index], true) {
-                continue;
-            }
-            let Sent {
-                at: sent, one_in, ..
-            } = self.sent[index];
-            samples.delivered += 1;
-            stood_for += u64::from(one_in);
-            first_sent = Some(first_sent.map_or(sent, |first: Instant| first.min(sent)));
-            samples.latest_sent = samples.latest_sent.max(Some(sent));
-            // The holding time is rounded down; 0xffff may mean longer.
-            if let Some(round_trip) = now.duration_since(sent).checked_sub(holding(record))
-                && record.holding_time_ms != u16::MAX
-            {
-                round_trips.push((sent, round_trip));
-            }
-        }
-        round_trips.sort_by_key(|(sent, _)| *sent);
-        samples.round_trips = round_trips.into_iter().map(|(_, time)| time).collect();
-        samples.arrived = interval.and_then(|interval| {
-            let mean = stood_for as f64 / f64::from(samples.delivered.max(1));
-            arrived(records, interval, mean)
-        });
+        let interval = heard_before.map_or(Duration::MAX, |before| now.duration_since(before));
+        let Matched {
+            reported,
+            mut samples,
+            first_sent,
+            stand_for,
+        } = self.find(records, now);
+        samples.arrived = arrived(records, &stand_for, interval);
         self.recorded_since = self.recorded_since.or(first_sent);
-        let is_overdue = self.overdue(records, samples.latest_sent);
-        samples.tells_loss = !self.overflowed;
-        let missing = if self.overflowed {
+        let full_to = full_to(records);
+        let is_overdue = overdue(full_to, samples.latest_sent);
+        let mut excused_until = None;
+        if self.overflowed {
             let older = self.sent.iter().filter(|sent| is_overdue(sent)).count();
-            self.missing(records, older)
+            let missing = self.missing(records, older);
+            samples.tells_loss = missing.is_some();
+            samples.lost = missing.unwrap_or(0);
         } else {
             self.sparse = 0;
-            None
-        };
-        if let Some(missing) = missing {
             samples.tells_loss = true;
-            samples.lost = missing;
+            (samples.lost, excused_until) = self.lost(&reported, &is_overdue);
         }
-        let was_recorded = |sent: &Sent| {
-            self.recorded_since.is_some_and(|since| sent.at >= since)
-                && self.full_until.is_none_or(|until| sent.at > until)
+        let covered = self.covered_until;
+        let is_excused = |sent: &Sent| {
+            excused_until.is_some_and(|until| sent.at < until)
+                && covered.is_none_or(|covered| sent.at > covered)
         };
-        // If a report in between was lost, what it held seems to be. Some that it had no room for may come now: not those with
-        // low ids.
-        let is_new = |sent: &Sent| self.covered_until.is_none_or(|until| sent.at > until);
-        let come = self
-            .sent
-            .iter()
-            .zip(&reported)
-            .filter(|(sent, reported)| **reported && is_new(sent) && sent.packet < MIDDLE);
-        let covers_since = come.map(|(sent, _)| sent.at).min();
-        let is_between =
-            |sent: &Sent| is_new(sent) && covers_since.is_none_or(|since| sent.at < since);
-        if !self.overflowed {
-            let missing = self.sent.iter().zip(&reported);
-            let missing = missing
-                .filter(|(sent, reported)| !**reported && is_overdue(sent) && was_recorded(sent));
-            let (between, other): (Vec<_>, Vec<_>) =
-                missing.partition(|(sent, _)| is_between(sent));
-            let between = Some(between.len()).filter(|count| *count < MISSED_REPORT);
-            samples.lost = (between.unwrap_or(0) + other.len()) as u32;
-        }
-        self.covered_until = self.covered_until.max(samples.latest_sent);
-        let mut index = 0;
+        let mut reported = reported.into_iter();
         self.sent.retain(|sent| {
-            let known = reported[index];
-            index += 1;
-            !known && !is_overdue(sent)
+            reported.next() == Some(false) && !is_overdue(sent) && !is_excused(sent)
         });
+        self.covered_until = covered.max(samples.latest_sent);
+        self.is_behind = full_to.is_some_and(|last| last < MIDDLE);
+        self.full_to = full_to;
         if samples.delivered > 0 {
             self.overflowed = false;
         }
         samples
     }
 
-    /// Which packets should be in a report whose latest packet was sent at `latest`, and are overtaken or lost if they are
-    /// not: those that left more than the last fifth of a second before it, in which reordering is no loss. 1.14.1 reports in the order of ids,
-    /// so that those that did not fit are the ones behind the last (multipath specification C.1).
-    fn overdue(
-        &self,
-        records: &[QosRecord],
-        latest: Option<Instant>,
-    ) -> impl Fn(&Sent) -> bool + use<> {
-        let horizon = latest.map(|latest| latest - Duration::from_millis(200));
-        let last = if records.len() >= MAX_QOS_RECORDS {
-            records.iter().map(|record| record.packet).max()
-        } else {
-            None
+    /// The packets that a report, which arrived now, holds.
+    fn find(&self, records: &[QosRecord], now: Instant) -> Matched {
+        let mut matched = Matched {
+            reported: vec![false; self.sent.len()],
+            ..Matched::default()
         };
-        move |sent| {
-            horizon.is_some_and(|horizon| sent.at < horizon)
-                && last.is_none_or(|last| sent.packet < last)
+        let mut round_trips = Vec::new();
+        for record in records.iter().take(MAX_QOS_RECORDS) {
+            let known = |sent: &Sent| sent.packet == record.packet;
+            let index = self.sent.iter().position(known);
+            matched
+                .stand_for
+                .push(index.map(|index| self.sent[index].one_in));
+            let Some(index) = index else {
+                continue;
+            };
+            if std::mem::replace(&mut matched.reported[index], true) {
+                continue;
+            }
+            let at = self.sent[index].at;
+            matched.samples.delivered += 1;
+            matched.first_sent = Some(matched.first_sent.map_or(at, |first| first.min(at)));
+            matched.samples.latest_sent = matched.samples.latest_sent.max(Some(at));
+            // The holding time is rounded down; 0xffff may mean longer.
+            if let Some(round_trip) = now.duration_since(at).checked_sub(holding(record))
+                && record.holding_time_ms != u16::MAX
+            {
+                round_trips.push((at, round_trip));
+            }
+        }
+        round_trips.sort_by_key(|(sent, _)| *sent);
+        matched.samples.round_trips = round_trips.into_iter().map(|(_, time)| time).collect();
+        matched
+    }
+
+    /// How many packets the peer should have reported by now and did not, where it had room for all of them; and until when
+    /// those left, after the ones that are covered, of which that cannot be said. `reported`: which ones it did report.
+    fn lost(
+        &self,
+        reported: &[bool],
+        is_overdue: impl Fn(&Sent) -> bool,
+    ) -> (u32, Option<Instant>) {
+        let was_recorded = |sent: &Sent| {
+            self.recorded_since.is_some_and(|since| sent.at >= since)
+                && self.full_until.is_none_or(|until| sent.at > until)
+        };
+        // What a report in between held that was lost seems to be lost, and so does what found no room among all that waited for
+        // the latest one. Some that it left out may come now: not those with low ids.
+        let is_new = |sent: &Sent| self.covered_until.is_none_or(|until| sent.at > until);
+        let low = self.full_to.map_or(MIDDLE, |last| last.min(MIDDLE));
+        let come = self
+            .sent
+            .iter()
+            .zip(reported)
+            .filter(|(sent, reported)| **reported && is_new(sent) && sent.packet < low);
+        let covers_since = come.map(|(sent, _)| sent.at).min();
+        let is_between =
+            |sent: &Sent| is_new(sent) && covers_since.is_none_or(|since| sent.at < since);
+        let missing = self.sent.iter().zip(reported);
+        let missing = missing
+            .filter(|(sent, reported)| !**reported && is_overdue(sent) && was_recorded(sent));
+        let (between, other): (Vec<_>, Vec<_>) = missing.partition(|(sent, _)| is_between(sent));
+        if self.full_to.is_some() || between.len() >= MISSED_REPORT {
+            (other.len() as u32, covers_since)
+        } else {
+            ((between.len() + other.len()) as u32, None)
         }
     }
 
@@ -301,6 +335,11 @@ impl QosLedger {
         (self.sparse >= 2).then(|| (expected - reported.len()) as u32)
     }
 
+    /// The latest report had room for less than half of what waits for one.
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
     /// Forgets records older than three intervals, as the peer does.
     pub fn expire(&mut self, now: Instant) {
         let horizon = now - 3 * self.interval;
@@ -313,28 +352,59 @@ impl QosLedger {
     }
 }
 
+/// Which packets should be in a report whose latest packet was sent at `latest`, and are overtaken or lost if they are not:
+/// those that left more than the last fifth of a second before it, in which reordering is no loss. 1.14.1 reports in the order
+/// of ids, so that those that did not fit are the ones behind the last (multipath specification C.1).
+fn overdue(full_to: Option<PacketId>, latest: Option<Instant>) -> impl Fn(&Sent) -> bool {
+    let horizon = latest.map(|latest| latest - Duration::from_millis(200));
+    move |sent| {
+        horizon.is_some_and(|horizon| sent.at < horizon)
+            && full_to.is_none_or(|last| sent.packet < last)
+    }
+}
+
+/// The highest id of a report that may have had no room for more.
+fn full_to(records: &[QosRecord]) -> Option<PacketId> {
+    let last = records.iter().map(|record| record.packet).max();
+    last.filter(|_| records.len() >= MAX_QOS_RECORDS)
+}
+
 fn holding(record: &QosRecord) -> Duration {
     Duration::from_millis(record.holding_time_ms.into())
 }
 
-/// It arrived before the report before was sent, `interval` ago, and found no room there.
-fn is_left_over(record: &QosRecord, interval: Option<Duration>) -> bool {
-    interval.is_some_and(|interval| holding(record) > interval + DELAY_VARIATION)
-}
-
-/// What a report, `interval` after the one before, says of the rate at which packets arrive, if each record stands for so
-/// many. 1.14.1 sends one as soon as it has looked after its bond and has 140 records, which leaves few for the next report;
-/// if there are more than reports have room for, most wait for several.
-fn arrived(records: &[QosRecord], interval: Duration, one_in: f64) -> Option<(u64, Duration)> {
-    let oldest = records.iter().map(holding).max()?;
-    let left_over = records.iter().filter(|r| is_left_over(r, Some(interval)));
-    let is_whole = 4 * left_over.count() <= records.len();
-    let newest = records.iter().map(holding).min()?;
-    // What came before may have been lost with another report, and since the newest nothing has come.
-    let time = interval.min(oldest).saturating_sub(newest);
-    let is_enough = records.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
-    let packets = (one_in * records.len() as f64).round() as u64;
-    (is_whole && is_enough && packets > 0).then_some((packets, time))
+/// What a report, `interval` after the one before, says of the rate at which packets arrive: so many within that time.
+/// `stand_for`: how many packets each record stands for. 1.14.1 sends a report as soon as it has looked after its bond and has
+/// 140 records; of more it takes those with the lowest ids, and the others wait for the next one.
+fn arrived(
+    records: &[QosRecord],
+    stand_for: &[Option<u16>],
+    interval: Duration,
+) -> Option<(u64, Duration)> {
+    let known = || stand_for.iter().flatten();
+    let mean = known().map(|one_in| f64::from(*one_in)).sum::<f64>() / known().count() as f64;
+    // What waited says nothing of the time since.
+    let mut fresh: Vec<(Duration, f64)> = records
+        .iter()
+        .zip(stand_for)
+        .map(|(record, one_in)| (holding(record), one_in.map_or(mean, f64::from)))
+        .filter(|(held, _)| *held <= interval.saturating_add(DELAY_VARIATION))
+        .collect();
+    fresh.sort_by_key(|(held, _)| *held);
+    let newest = fresh.first()?.0;
+    let lately = fresh.partition_point(|(held, _)| *held <= newest + RATE_TIME);
+    if lately >= ENOUGH_RECORDS {
+        fresh.truncate(lately);
+    }
+    // The first may have come before there was much to send, and the last after that.
+    let edge = fresh.len() / 10;
+    let middle = fresh.get(edge..fresh.len() - edge)?;
+    let time = middle.last()?.0.saturating_sub(middle.first()?.0);
+    // Ids are uniform: those below the last one of a full report are that part of all.
+    let part = full_to(records).map_or(1.0, |last| last.0 as f64 / 2f64.powi(64));
+    let packets = middle.iter().skip(1).map(|(_, one_in)| one_in).sum::<f64>() / part;
+    let is_enough = fresh.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
+    (is_enough && packets >= 1.0).then_some((packets as u64, time))
 }
 
 #[cfg(test)]

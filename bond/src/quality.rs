@@ -317,25 +317,36 @@ impl Quality {
     ) {
         let queue = (self.least_round_trip(), ours);
         self.capacity
-            .add_delivery(bytes, (packets, lost), interval, queue, now);
+            .add_delivery((bytes, None), (packets, lost), interval, queue, now);
         let full = self.capacity.was_full(now);
         let lost = if down { 0 } else { lost };
         self.losses.add((packets, lost), full, true, now);
     }
 
-    /// So many packets arrived within that time, as large as those that left lately. `ours`: a queue would be of our making.
-    pub fn add_arrivals(&mut self, packets: u64, time: Duration, ours: bool, now: Instant) {
+    /// So many packets arrived within that time, as large as those that left lately, while this part of them was lost, if that
+    /// is known. `ours`: a queue would be of our making.
+    pub fn add_arrivals(
+        &mut self,
+        (packets, time): (u64, Duration),
+        loss: Option<f64>,
+        ours: bool,
+        now: Instant,
+    ) {
         // What took longer tells the same rate, and is believed no more.
         let counted = time.min(LONGEST_WINDOW);
         let bytes = packets as f64 * f64::from(self.packet_bytes) * counted.div_duration_f64(time);
         let queue = (self.least_round_trip(), ours);
-        let (loss, outcomes) = self.loss(now);
-        let lost = match outcomes >= ENOUGH_OUTCOMES {
-            true => packets as f64 * loss / (1.0 - loss).max(0.1),
-            false => 0.0,
-        };
-        self.capacity
-            .add_delivery(bytes as u64, (packets, lost as u64), counted, queue, now);
+        let (recent, outcomes) = self.loss(now);
+        let recent = Some(recent).filter(|_| outcomes >= ENOUGH_OUTCOMES);
+        let arrive = (1.0 - loss.or(recent).unwrap_or(0.0)).max(0.1);
+        let lost = packets as f64 * (1.0 / arrive - 1.0);
+        self.capacity.add_delivery(
+            (bytes as u64, Some((bytes / arrive) as u64)),
+            (packets, lost as u64),
+            counted,
+            queue,
+            now,
+        );
     }
 
     /// So much left, at so many bit/s of late. `ours`: a queue would be of our making.

@@ -1,5 +1,5 @@
 //! How many packets one sample stands for, on one path to a zerotier-one. That peer samples what has an odd id and reports
-//! 140 samples at a time ([`crate::qos`]), two or three times a second; what it samples beyond that it cannot tell of. We
+//! 140 samples at a time ([`crate::qos`]), once a second at most; of the others it keeps 420, and has no room for more. We
 //! choose the ids, and so how many there are.
 
 use std::time::Duration;
@@ -10,12 +10,21 @@ use crate::qos::BY_CHANCE;
 
 /// Packets are counted for so long.
 const WINDOW: Duration = Duration::from_millis(250);
-/// Samples per second at most, in two reports: 0.15 % of the bytes from 10 Mbit/s on.
-const MOST: f64 = 200.0;
+/// Unless there are so many samples of them before.
+const MANY: f64 = 60.0;
+/// Samples per second at most that arrive: 0.1 % of the bytes from 10 Mbit/s on.
+const MOST: f64 = 110.0;
 /// There are more of them again when there would be fewer than this.
-const LEAST: f64 = 80.0;
+const LEAST: f64 = 45.0;
+/// While more is noted than the peer reports there are fewer, by this factor.
+const CATCHES_UP: f64 = 4.0;
+/// Of what is sent no less than this part is taken to arrive.
+const LEAST_ARRIVING: f64 = 0.1;
 /// One in no more than so many: 300 of ten million packets per second.
 const LARGEST: u16 = 1 << 15;
+/// Where this part of packets gets lost, all are sampled unless there are more than so many per second.
+const SOME_LOSS: f64 = 0.01;
+const ALL: f64 = 100.0;
 
 /// Which of the next packets of a path is sampled: one in each block of so many, by chance. Packets come in runs, and a queue that
 /// spills drops them in a rhythm, to which regular samples might keep.
@@ -30,7 +39,7 @@ impl Block {
     /// Whether the id of the next packet is to be odd, so that one in `one_in` is sampled; `None` if that is left to chance.
     /// `random`: 32 random bits.
     pub fn next_id_is_odd(&mut self, one_in: u16, random: impl FnOnce() -> u32) -> Option<bool> {
-        if one_in <= BY_CHANCE {
+        if one_in == BY_CHANCE {
             return None;
         }
         if self.left == 0 || self.left > one_in {
@@ -63,7 +72,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// One in so many packets is to be sampled; a power of two, 2 at least: then ids are left to chance.
+    /// One in so many packets is to be sampled; a power of two. Of two ids are left to chance.
     pub fn one_in(&self) -> u16 {
         self.one_in
     }
@@ -78,23 +87,30 @@ impl Sampling {
         self.packets += packets;
     }
 
-    /// Lets time pass; call it often. True if [`Self::one_in`] changed.
-    pub fn update(&mut self, now: Instant) -> bool {
+    /// Lets time pass; call it often. `loss`: part of packets that get lost there, 0 to 1; `is_behind`: the peer cannot report
+    /// all that is sampled. True if [`Self::one_in`] changed.
+    pub fn update(&mut self, loss: f64, is_behind: bool, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         let elapsed = now.duration_since(since);
-        if elapsed < WINDOW {
+        if elapsed < WINDOW && self.packets as f64 <= MANY * f64::from(self.one_in) {
             return false;
         }
-        let rate = self.packets as f64 / elapsed.as_secs_f64();
+        let arriving = (1.0 - loss).max(LEAST_ARRIVING);
+        let rate = arriving * self.packets as f64 / elapsed.max(WINDOW).as_secs_f64();
+        let scale = if is_behind { CATCHES_UP } else { 1.0 };
         self.since = Some(now);
         self.packets = 0;
         let before = self.one_in;
-        while rate > MOST * f64::from(self.one_in) && self.one_in < LARGEST {
+        while rate * scale > MOST * f64::from(self.one_in) && self.one_in < LARGEST {
             self.one_in *= 2;
         }
         // One step at a time: the next run of packets must not find all of them sampled.
-        if rate < LEAST * f64::from(self.one_in) && self.one_in > BY_CHANCE {
+        if rate * scale < LEAST * f64::from(self.one_in) && self.one_in > BY_CHANCE {
             self.one_in /= 2;
+        }
+        if self.one_in <= BY_CHANCE {
+            let takes_all = loss > SOME_LOSS && rate <= if before == 1 { MOST } else { ALL };
+            self.one_in = if takes_all { 1 } else { BY_CHANCE };
         }
         self.one_in != before
     }
@@ -104,32 +120,77 @@ impl Sampling {
 mod tests {
     use super::*;
 
+    /// Runs at so many packets per second, for a second: how often one in how many changes, and to what.
+    struct Run {
+        sampling: Sampling,
+        now: u64,
+    }
+
+    impl Run {
+        fn second(&mut self, rate: u64, loss: f64, is_behind: bool) -> (usize, u16) {
+            let changes = (0..40).filter(|_| {
+                self.now += 25;
+                self.sampling.note_sent(rate / 40);
+                let now = Instant::from_millis(self.now);
+                self.sampling.update(loss, is_behind, now)
+            });
+            (changes.count(), self.sampling.one_in())
+        }
+    }
+
+    fn run() -> Run {
+        let mut sampling = Sampling::default();
+        sampling.update(0.0, false, Instant::from_millis(1000));
+        Run {
+            sampling,
+            now: 1000,
+        }
+    }
+
     #[test]
     fn samples_per_second_are_bounded_both_ways() {
-        let mut sampling = Sampling::default();
-        let mut now = 1000;
-        sampling.update(Instant::from_millis(now));
-        let mut run = |rate: u64| {
-            let changes = (0..40).filter(|_| {
-                now += 25;
-                sampling.note_sent(rate / 40);
-                sampling.update(Instant::from_millis(now))
-            });
-            (changes.count(), sampling.one_in())
-        };
-        assert_eq!(run(400), (0, 2));
-        for (rate, one_in) in [(1000, 8), (5000, 32), (100_000, 512), (10_000_000, 32768)] {
-            assert_eq!(run(rate), (1, one_in), "{rate}/s");
+        let mut run = run();
+        let mut second = |rate| run.second(rate, 0.0, false);
+        assert_eq!(second(200), (0, 2));
+        for (rate, one_in) in [(400, 4), (5000, 64), (100_000, 1024), (10_000_000, 32768)] {
+            let (changes, now) = second(rate);
+            assert!(changes <= 4 && now == one_in, "{rate}/s: {now}");
         }
-        // A rate that stays, or changes by half, changes nothing.
-        // Down step by step.
-        assert_eq!((run(5000), run(5000)), ((4, 2048), (4, 128)));
-        assert_eq!((run(5000), run(5000)), ((2, 32), (0, 32)));
-        assert_eq!(
-            (run(6400), run(5000), run(2600)),
-            ((0, 32), (0, 32), (0, 32))
-        );
-        assert_eq!(run(0), (4, 2));
+        // Down step by step, and no step for what changes by less than half.
+        assert_eq!((second(5000), second(5000)), ((3, 4096), (4, 256)));
+        assert_eq!((second(5000), second(5000)), ((2, 64), (0, 64)));
+        assert_eq!((second(6400), second(3200)), ((0, 64), (0, 64)));
+        assert_eq!(second(0), (4, 4));
+    }
+
+    #[test]
+    fn a_flood_is_sampled_less_before_the_peer_has_no_room() {
+        let mut run = run();
+        let mut samples = 0;
+        for _ in 0..40 {
+            samples += 1000 / u64::from(run.sampling.one_in());
+            run.sampling.note_sent(1000);
+            run.now += 25;
+            let now = Instant::from_millis(run.now);
+            run.sampling.update(0.0, false, now);
+        }
+        assert!(samples < 900, "{samples}");
+    }
+
+    #[test]
+    fn what_arrives_counts_and_what_the_peer_cannot_report_is_left_out() {
+        let mut run = run();
+        assert_eq!(run.second(2000, 0.5, false).1, 16);
+        assert_eq!(run.second(2000, 0.0, false).1, 32);
+        assert_eq!(run.second(2000, 0.0, true).1, 128);
+        assert_eq!(run.second(2000, 0.0, false).1, 32);
+        // Where some get lost all are sampled, if they are few.
+        let mut run = self::run();
+        assert_eq!(run.second(80, 0.0, false), (0, 2));
+        assert_eq!(run.second(80, 0.02, false), (1, 1));
+        assert_eq!(run.second(100, 0.02, false), (0, 1));
+        assert_eq!(run.second(160, 0.02, false), (1, 2));
+        assert_eq!(run.second(80, 0.0, false), (0, 2));
     }
 
     #[test]
@@ -141,6 +202,10 @@ mod tests {
         };
         let mut block = Block::default();
         assert_eq!(block.next_id_is_odd(2, &mut draw), None);
+        assert_eq!(
+            [1; 4].map(|all| block.next_id_is_odd(all, &mut draw)),
+            [Some(true); 4]
+        );
         for one_in in [4, 64, 1 << 12] {
             for _ in 0..16 {
                 let odd =

@@ -333,6 +333,49 @@ fn many_flows_follow_declared_shares_and_then_stay() {
     assert!(moved <= 5, "{moved}\n{}", network.text());
 }
 
+/// A hundred paced flows over unlike links, of which nothing is declared: each link carries its part of all bytes, although
+/// the wide one is never full. A zerotier-one says seldom what arrives, and answers of overloaded links get lost: towards it
+/// that holds on average.
+#[test]
+fn many_flows_divide_as_the_links_do_although_nothing_is_declared() {
+    const SEEDS: u64 = 12;
+    let rates = [50.0, 5.0, 5.0];
+    for (peer, is_stock) in PEERS {
+        let mut errors = Vec::new();
+        for seed in 1..=SEEDS {
+            let mut links = rates.map(Link::new);
+            for link in &mut links {
+                link.delay = Duration::from_micros(500);
+            }
+            let mut network = Network::with_ports(aware(), is_stock, &links, 4, seed);
+            if is_stock {
+                network.report_as_stock();
+            }
+            network.start_paced(1, 0.01);
+            network.seconds(3.0);
+            network.start_paced(120, 0.36);
+            network.seconds(15.0);
+            let before = network.links.clone();
+            network.seconds(10.0);
+            let mut sent = [0; 3];
+            for (id, link) in &network.links {
+                sent[(id.0 % PORT) as usize - 1] += link.bytes - before[id].bytes;
+            }
+            let all: u64 = sent.iter().sum();
+            let parts = sent.map(|sent| sent as f64 / all as f64);
+            let wrong = parts.iter().zip(rates);
+            let wrong: f64 = wrong.map(|(part, rate)| (part - rate / 60.0).abs()).sum();
+            println!("{peer}, seed {seed}: {parts:.3?}, error {:.3}", wrong / 2.0);
+            let most = if is_stock { 0.1 } else { 0.05 };
+            assert!(wrong / 2.0 <= most, "{parts:?}\n{}", network.text());
+            errors.push(wrong / 2.0);
+        }
+        let mean = errors.iter().sum::<f64>() / SEEDS as f64;
+        println!("{peer}: {mean:.3} on average");
+        assert!(mean <= 0.05, "{mean}");
+    }
+}
+
 /// Connections that fill all links swing, lose much, and are left where they are; so is what goes beside them.
 #[test]
 fn flows_over_full_links_stay_where_they_are() {

@@ -142,7 +142,7 @@ impl Measurements {
         path: &PathEntry,
         random: impl FnOnce() -> u32,
     ) -> Option<bool> {
-        if !peer.sampled || path.one_in <= BY_CHANCE {
+        if !peer.sampled || path.one_in == BY_CHANCE {
             return None;
         }
         let sums = self.sums(&path.activity);

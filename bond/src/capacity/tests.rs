@@ -8,7 +8,7 @@ fn report(capacity: &mut Capacity, mut now: Instant, times: u32, bits: u64, queu
         now = now + TENTH;
         capacity.add_sent((bits / 80, f64::INFINITY), 0.0, (10_000.0, true), now);
         capacity.add_round_trip(10_000.0 + queue, now);
-        capacity.add_delivery(bits / 80, (100, 0), TENTH, (10_000.0, true), now);
+        capacity.add_delivery((bits / 80, None), (100, 0), TENTH, (10_000.0, true), now);
     }
     now
 }
@@ -117,7 +117,13 @@ fn loss_without_a_queue_is_overload_only_if_much_is_lost() {
         let mut now = Instant::from_millis(0);
         for _ in 0..10 {
             now = now + TENTH;
-            capacity.add_delivery(100_000, (100 - lost, lost), TENTH, (10_000.0, true), now);
+            capacity.add_delivery(
+                (100_000, None),
+                (100 - lost, lost),
+                TENTH,
+                (10_000.0, true),
+                now,
+            );
         }
         assert_eq!(capacity.full_since().is_some(), is_full);
     }

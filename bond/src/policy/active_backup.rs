@@ -296,4 +296,72 @@ mod tests {
         };
         assert_eq!(chosen(&views, LinkSelectMethod::Always, over).0, 1);
     }
+
+    /// Path 1 carries 8 Mbit/s, steadily since half a second before `later()`; what is tried at that time.
+    fn tried(views: &mut [View], active: Active, trials: &mut Trials) -> Option<PathId> {
+        views[0].sent_rate = 8e6;
+        for millis in (0..1000).step_by(100) {
+            let now = later() - Duration::from_millis(1000 - millis);
+            if let Some(path) = try_capacity(views, active, trials, now) {
+                return Some(path);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_path_that_was_never_full_is_tried_unless_it_is_held_metered_or_worse() {
+        let views = || [view(1, "a"), view(2, "b")];
+        let tried_with = |change: fn(&mut [View], &mut Active)| {
+            let (mut views, mut active) = (views(), on(1));
+            change(&mut views, &mut active);
+            tried(&mut views, active, &mut Trials::default()).map(|path| path.0)
+        };
+        assert_eq!(tried_with(|_, _| {}), Some(2));
+        assert_eq!(tried_with(|_, active| active.hold = Some(later())), None);
+        assert_eq!(tried_with(|views, _| views[1].is_metered = true), None);
+        assert_eq!(tried_with(|views, _| views[1].mode = LinkMode::Spare), None);
+        assert_eq!(tried_with(|views, _| views[1].quality = 0.5), None);
+        assert_eq!(
+            tried_with(|views, _| views[1].measured = Some(9_000_000)),
+            None
+        );
+        assert_eq!(
+            tried_with(|views, _| views[0].measured = Some(90_000_000)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_trial_ends_when_its_result_is_known_or_a_path_is_gone() {
+        let begun = || {
+            let mut trials = Trials::default();
+            let mut views = [view(1, "a"), view(2, "b")];
+            assert!(tried(&mut views, on(1), &mut trials).is_some());
+            views[1].sent_rate = 4e6;
+            (views, trials, later() + Duration::from_secs(5))
+        };
+        // It gained nothing, and goes back.
+        let (views, mut trials, then) = begun();
+        assert_eq!(
+            try_capacity(&views, on(2), &mut trials, then),
+            Some(PathId(1))
+        );
+        // It gained, and stays.
+        let (mut views, mut trials, then) = begun();
+        views[1].sent_rate = 16e6;
+        assert_eq!(try_capacity(&views, on(2), &mut trials, then), None);
+        assert!(trials.present.is_none() && trials.is_worse(PathId(1), then));
+        // Nobody is there to go back to; or the operator wants it so.
+        let (views, mut trials, then) = begun();
+        assert_eq!(try_capacity(&views[1..], on(2), &mut trials, then), None);
+        assert!(trials.present.is_none());
+        let (views, mut trials, then) = begun();
+        let held = Active {
+            hold: Some(then + Duration::from_secs(1)),
+            ..on(2)
+        };
+        assert_eq!(try_capacity(&views, held, &mut trials, then), None);
+        assert!(trials.present.is_none());
+    }
 }

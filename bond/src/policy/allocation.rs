@@ -42,6 +42,13 @@ impl Shares {
         self.0.len()
     }
 
+    /// Comes closer to the shares of the same paths, by a part of what is between: 0 to 1.
+    pub(super) fn approach(&mut self, others: &Self, part: f64) {
+        for ((_, share), (_, other)) in self.0.iter_mut().zip(&others.0) {
+            *share += (other - *share) * part;
+        }
+    }
+
     /// There is no path.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

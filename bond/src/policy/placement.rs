@@ -22,7 +22,7 @@ const GAIN_OF_UNSETTLED: f64 = 1.5;
 /// Less than this part of a flow is none.
 pub(super) const FLOW: f64 = 0.5;
 /// Bytes that are off the target shares by less, of the whole, are left so.
-const LOAD_TOLERANCE: f64 = 0.03;
+const LOAD_TOLERANCE: f64 = 0.02;
 /// Where flows have settled down, they move only if that was called for without a break for this long, or to a path without
 /// flows: rates of flows that fill a path swing by themselves.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -268,15 +268,15 @@ impl SlotTable {
             .zip(&tally.rates)
             .map(|(share, rate)| rate - share * total)
             .collect();
-        let worst = |errors: &[f64]| errors.iter().copied().fold(0.0, f64::max);
-        let first = worst(&errors);
+        let excess = |errors: &[f64]| errors.iter().map(|error| error.max(0.0)).sum::<f64>();
+        let first = excess(&errors);
         let mut moves = Vec::new();
         if first <= LOAD_TOLERANCE * total {
             return moves;
         }
         let mut counts = tally.counts.clone();
         let mut flows = tally.flows.clone();
-        while moves.len() < PER_STEP && worst(&errors) > first / 2.0 {
+        while moves.len() < PER_STEP && excess(&errors) > first / 2.0 {
             let least = (0..errors.len()).min_by(|a, b| errors[*a].total_cmp(&errors[*b]));
             let Some(to) = least else {
                 break;

@@ -126,6 +126,8 @@ impl<'a> Relief<'a> {
                 (true, true) => GAIN_OF_ONLY_TO_EMPTY,
                 (true, false) => GAIN_OF_ONLY,
                 (false, true) => GAIN_OF_EMPTY,
+                // Nobody else there loses by it, and nobody learns otherwise how much fits.
+                (false, false) if self.lanes[place].is_unknown => 1.0,
                 (false, false) => GAIN,
             };
             self.left(place) / margin

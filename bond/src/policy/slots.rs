@@ -31,6 +31,8 @@ const SMALL_SHARE: f64 = 0.01;
 const GREAT: f64 = 1.5;
 const TRACKED: Duration = Duration::from_secs(3);
 const LASTING: Duration = Duration::from_secs(10);
+/// Flows follow small changes too, slowly: with this time constant, in seconds.
+const DRIFT: f64 = 2.0;
 /// Flows settle down for so long.
 pub(super) const UNSETTLED: Duration = Duration::from_secs(10);
 /// An opportunistic move waits no longer for a pause.
@@ -56,8 +58,9 @@ pub struct SlotTable {
     pub(super) owners: Option<Arc<[u8; SLOTS]>>,
     /// What the slots follow.
     targets: Shares,
-    /// The same, as exact as it is known now; flows follow that.
+    /// The same, as exact as it is known; flows follow that. And when that was compared with what is known last.
     pub(super) wanted: Shares,
+    wanted_at: Instant,
     pub(super) load: Option<Box<Load>>,
     /// Until when every change of the targets is followed.
     tracked_until: Instant,
@@ -71,7 +74,7 @@ pub struct SlotTable {
     pub(super) uneven_since: Option<Instant>,
     /// Since when slots are being moved towards changed targets.
     settling: Option<Instant>,
-    last_step: Option<Instant>,
+    last_step: Instant,
     /// Of flows; where one path carries everything, of that.
     pub(crate) trials: Trials,
 }
@@ -183,7 +186,7 @@ impl SlotTable {
             }
             _ => return None,
         };
-        Some(self.last_step.map_or(Instant::ZERO, |last| last + wait))
+        Some(self.last_step + wait)
     }
 
     /// New target shares. Slots of paths that are not among them move at once, and only those; others follow step by step
@@ -216,9 +219,13 @@ impl SlotTable {
             self.tracked_until = now + TRACKED;
         }
         let is_tracked = now < self.tracked_until;
-        if is_tracked || self.wanted.len() != shares.len() {
+        if is_tracked || !self.wanted.keys().eq(shares.keys()) {
             self.wanted.clone_from(shares);
+        } else {
+            let passed = now.duration_since(self.wanted_at).as_secs_f64();
+            self.wanted.approach(shares, 1.0 - (-passed / DRIFT).exp());
         }
+        self.wanted_at = now;
         if same_paths && self.owners.is_some() {
             let off_since = *self.off_since.get_or_insert(now);
             if !has_shifted {
@@ -309,17 +316,15 @@ impl SlotTable {
         if mobility.balance.places() {
             let placed = self.place_young(now);
             if placed > 0 {
-                self.last_step = Some(now);
+                self.last_step = now;
                 return Some((placed, "new flows"));
             }
         }
         // Steps for young flows come more often than others.
-        if last.is_some_and(|last| last + STEP > now)
-            && self.load.as_ref().is_some_and(|load| load.has_young())
-        {
+        if last + STEP > now && self.load.as_ref().is_some_and(|load| load.has_young()) {
             return None;
         }
-        self.last_step = Some(now);
+        self.last_step = now;
         if self.settling.is_some() {
             let moved = self.settle(mobility, now);
             if moved > 0 {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::packed::tenths;
 use crate::path::PathId;
 
 /// Traffic moves for this much more.
@@ -32,11 +33,6 @@ pub(super) const USES_UP: f64 = 0.7;
 const UNSEEN: u16 = 15;
 /// Traffic that sends less than this part of what it did has ended, or paused.
 const ENDED: f64 = 0.1;
-
-/// Of them thirteen years can be counted.
-fn tenths(at: Instant) -> u32 {
-    (at.as_millis() / 100) as u32
-}
 
 /// What uses another path for a while.
 #[derive(Clone, Copy, Debug)]

@@ -130,42 +130,74 @@ fn impossible_holding_times_give_no_sample() {
     assert_eq!(samples.delivered, 1);
 }
 
-#[test]
-fn reports_that_leave_out_nothing_tell_a_rate() {
-    let arrived_of = |one_in, interval: u64, holding: std::ops::Range<u64>| {
-        let mut ledger = QosLedger::new(SECOND);
-        ledger.handle_report(&[], at(0));
-        // Of the last ones nothing is known any more: they stand for as many as the others.
-        for index in 0..80 {
-            ledger.handle_sent(PacketId(2 * index + 1), one_in, at(0));
-        }
-        let records: Vec<_> = (0..100)
-            .map(|index| QosRecord {
-                packet: PacketId(2 * index + 1),
-                holding_time_ms: (holding.start + (holding.end - holding.start) * index / 100)
-                    as u16,
-            })
-            .collect();
-        ledger.handle_report(&records, at(interval)).arrived
-    };
-    let arrived = |interval, holding| arrived_of(2, interval, holding);
-    let millis = Duration::from_millis;
-    assert_eq!(arrived(600, 0..600), Some((200, millis(594))));
-    // A few were left by the report before; a report was lost; packets have waited for long.
-    assert_eq!(arrived(600, 0..700), Some((200, millis(600))));
-    assert_eq!(arrived(1200, 0..600), Some((200, millis(594))));
-    assert_eq!(arrived(250, 0..500), None);
-    // Nothing has been sent for a while.
-    assert_eq!(arrived(2000, 1000..1600), Some((200, millis(594))));
-    assert_eq!(arrived_of(16, 600, 0..600), Some((1600, millis(594))));
-    // The first report of all, and one with few records.
+/// Packets per second by a report, `interval` ms after another one, with records that were held for so many ms.
+fn arrival_rate(one_in: u16, interval: u64, holding: impl Iterator<Item = u64>) -> Option<f64> {
     let mut ledger = QosLedger::new(SECOND);
-    let few = [QosRecord {
-        packet: PacketId(1),
-        holding_time_ms: 200,
-    }];
-    assert_eq!(ledger.handle_report(&few, at(0)).arrived, None);
-    assert_eq!(ledger.handle_report(&few, at(300)).arrived, None);
+    ledger.handle_report(&[], at(0));
+    let records: Vec<_> = (0..)
+        .zip(holding)
+        .map(|(index, millis)| {
+            let packet = PacketId(2 * index + 1);
+            // Of some nothing is known any more: they stand for as many as the others.
+            if index < 80 {
+                ledger.handle_sent(packet, one_in, at(0));
+            }
+            QosRecord {
+                packet,
+                holding_time_ms: millis as u16,
+            }
+        })
+        .collect();
+    let arrived = ledger.handle_report(&records, at(interval)).arrived;
+    arrived.map(|(packets, time)| packets as f64 / time.as_secs_f64())
+}
+
+#[test]
+fn reports_tell_the_rate_of_arrivals() {
+    let even = |from: u64, to: u64| (0..100).map(move |index| from + (to - from) * index / 100);
+    let is_about = |rate: Option<f64>, wanted: f64| {
+        let rate = rate.expect("a rate");
+        assert!((rate / wanted - 1.0).abs() < 0.03, "{rate}, {wanted}");
+    };
+    is_about(arrival_rate(2, 600, even(0, 600)), 333.0);
+    is_about(arrival_rate(16, 600, even(0, 600)), 2667.0);
+    // Some were left by the report before; a report was lost.
+    is_about(arrival_rate(2, 600, even(0, 700)), 286.0);
+    is_about(arrival_rate(2, 250, even(0, 500)), 400.0);
+    is_about(arrival_rate(2, 1200, even(0, 600)), 333.0);
+    // Nothing was sent for a while after or, but for a few, before.
+    is_about(arrival_rate(2, 2000, even(1000, 1600)), 333.0);
+    let late = || even(0, 300).chain([1500, 1600, 1700, 1800]);
+    is_about(arrival_rate(2, 2000, late()), 667.0);
+    // The latest second counts.
+    let slower = (0..100).map(|index| if index < 50 { 10 * index } else { 30 * index });
+    is_about(arrival_rate(2, 3000, slower), 200.0);
+    // A few records, or all at once.
+    assert_eq!(arrival_rate(2, 600, even(0, 600).take(29)), None);
+    assert_eq!(arrival_rate(2, 600, even(0, 20)), None);
+}
+
+/// Of more than fits the peer reports those with the lowest ids.
+#[test]
+fn a_full_report_tells_of_all_that_arrived() {
+    let mut ledger = QosLedger::new(SECOND);
+    ledger.handle_report(&[], at(0));
+    let mut records: Vec<_> = (0..350u64)
+        .map(|number| {
+            let packet = PacketId(number.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+            ledger.handle_sent(packet, 4, at(2 * number));
+            QosRecord {
+                packet,
+                holding_time_ms: 700 - 2 * number as u16,
+            }
+        })
+        .collect();
+    records.sort_by_key(|record| record.packet);
+    records.truncate(MAX_QOS_RECORDS);
+    let samples = ledger.handle_report(&records, at(700));
+    let (packets, time) = samples.arrived.expect("a rate");
+    let rate = packets as f64 / time.as_secs_f64();
+    assert!((rate - 2000.0).abs() < 100.0, "{rate}");
 }
 
 #[test]
@@ -244,6 +276,51 @@ fn packets_whose_report_was_lost_are_not() {
         (0.017..0.027).contains(&loss),
         "{loss}: {lost} of {delivered}"
     );
+}
+
+/// After a flood the peer has no room for some, just before each of its reports, for as long as hardly less is noted than it
+/// reports. Those seem to be lost.
+#[test]
+fn what_found_no_room_is_not_lost() {
+    let mut ledger = QosLedger::new(SECOND);
+    let mut pending = std::collections::BTreeMap::new();
+    let (mut random, mut delivered, mut lost, mut unnoted) = (1u64, 0, 0, 0);
+    for millis in 0..30_000u64 {
+        // One packet in 128 gets lost; there is a flood of half a second.
+        let pace = if (1000..1450).contains(&millis) { 1 } else { 7 };
+        if millis % pace == 0 {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let packet = PacketId((random ^ random >> 29).wrapping_mul(0xbf58_476d_1ce4_e5b9) | 1);
+            ledger.handle_sent(packet, 2, at(millis));
+            if random >> 40 & 127 > 0 {
+                match pending.len() < MAX_RECORDS {
+                    true => drop(pending.insert(packet, millis)),
+                    false => unnoted += 1,
+                }
+            }
+        }
+        if millis % 1000 == 999 && pending.len() >= MAX_QOS_RECORDS {
+            let mut records = Vec::new();
+            while records.len() < MAX_QOS_RECORDS {
+                let (packet, noted) = pending.pop_first().expect("a record");
+                records.push(QosRecord {
+                    packet,
+                    holding_time_ms: (millis - noted) as u16,
+                });
+            }
+            let samples = ledger.handle_report(&records, at(millis));
+            if samples.tells_loss {
+                delivered += samples.delivered;
+                lost += samples.lost;
+            }
+        }
+        ledger.expire(at(millis));
+    }
+    assert!(unnoted > 50, "{unnoted}");
+    let loss = f64::from(lost) / f64::from(delivered + lost);
+    assert!((0.002..0.015).contains(&loss), "{lost} of {delivered}");
 }
 
 #[test]

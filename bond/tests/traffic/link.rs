@@ -4,8 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bond::{DeliveryReport, PathId};
-use protocol::Instant;
+use protocol::{Instant, PacketId};
 
+use super::stock::Stock;
 use super::{PACKET, REPORT_INTERVAL, STEP};
 
 /// What a packet is for.
@@ -22,6 +23,8 @@ pub(super) struct Packet {
     pub(super) bytes: u64,
     pub(super) sent: Instant,
     pub(super) sequence: u64,
+    /// On the wire, where that counts.
+    pub(super) id: Option<PacketId>,
 }
 
 /// What the receiver has to report.
@@ -55,6 +58,7 @@ pub struct Link {
     unreported: Unreported,
     works_since: Option<Instant>,
     pub(super) last_echo: Option<Instant>,
+    pub(super) stock: Option<Stock>,
     /// Packets and bytes that the bond is to be told of.
     pub(super) sent: (u64, u64),
     pub(super) received: (u64, u64),
@@ -79,6 +83,7 @@ impl Link {
             unreported: Unreported::default(),
             works_since: None,
             last_echo: None,
+            stock: None,
             sent: (0, 0),
             received: (0, 0),
             bytes: 0,

@@ -6,6 +6,7 @@
 mod bbr;
 mod flow;
 mod link;
+mod stock;
 mod tcp;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,9 @@ pub use flow::Flow;
 use flow::Sender;
 pub use link::Link;
 use link::{Load, Packet};
+use protocol::verb::QosRecord;
 use protocol::{Address, Instant};
+use stock::Stock;
 use tcp::Tcp;
 
 /// Bytes of a data packet, of an answer to two of them, and of a probe.
@@ -42,6 +45,7 @@ fn wire(path: PathId) -> PathId {
 enum Arrival {
     There(Packet),
     Back(PathId, Load),
+    Report(PathId, Vec<QosRecord>),
 }
 
 fn new_bond(settings: Arc<PolicySettings>, is_stock: bool, now: Instant, seed: u64) -> Bond {
@@ -72,6 +76,7 @@ pub struct Network {
     slots_told: Instant,
     early: u8,
     next_report: Instant,
+    reports_as_stock: bool,
 }
 
 impl Network {
@@ -107,6 +112,7 @@ impl Network {
             slots_told: now,
             early: 0,
             next_report: now,
+            reports_as_stock: false,
         };
         for (link, (id, port)) in (1..)
             .zip(links)
@@ -131,6 +137,14 @@ impl Network {
         network
     }
 
+    /// From now on the peer reports as a zerotier-one does.
+    pub fn report_as_stock(&mut self) {
+        self.reports_as_stock = true;
+        for link in self.links.values_mut() {
+            link.stock = Some(Stock::new(self.now));
+        }
+    }
+
     /// The bond, with a new one in its place.
     pub fn take_bond(&mut self) -> Bond {
         let settings = Arc::clone(self.bond.settings());
@@ -147,6 +161,15 @@ impl Network {
         self.random ^= self.random >> 7;
         self.random ^= self.random << 17;
         self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    /// All 64 bits.
+    fn draw_all(&mut self) -> u64 {
+        if self.reports_as_stock {
+            self.draw() << 32 ^ self.draw()
+        } else {
+            0
+        }
     }
 
     fn chance(&mut self) -> f64 {
@@ -227,8 +250,14 @@ impl Network {
     /// A packet is sent on a path, into the queue of its wire.
     fn put(&mut self, id: PathId, load: Load, bytes: u64) {
         let chance = self.chance();
+        let random = [self.draw_all(), self.draw_all()];
         let link = self.links.get_mut(&id).expect("a link");
+        let stock = link
+            .stock
+            .as_mut()
+            .filter(|_| matches!(load, Load::Data { .. }));
         let packet = Packet {
+            id: stock.map(|stock| stock.send(random, self.now)),
             load,
             path: id,
             bytes,
@@ -298,8 +327,21 @@ impl Network {
                         link.last_echo = Some(now);
                     }
                     link.note_arrival(&packet);
+                    if let (Some(stock), Some(id)) = (&mut link.stock, packet.id) {
+                        stock.receive(id, now);
+                    }
                     let at = now + link.delay;
                     self.schedule(at, Arrival::Back(packet.path, packet.load));
+                }
+                Arrival::Report(id, records) => {
+                    let link = self.links.get_mut(&id).expect("a link");
+                    let samples = link
+                        .stock
+                        .as_mut()
+                        .map(|stock| stock.samples(&records, now - stock::SETTLE));
+                    if let Some(samples) = samples {
+                        self.bond.handle_qos_report(id, &samples, now);
+                    }
                 }
                 Arrival::Back(id, Load::Probe(token)) => {
                     self.bond.handle_received(id, 1, PROBE, now);
@@ -341,6 +383,9 @@ impl Network {
                     std::mem::take(&mut link.sent),
                     std::mem::take(&mut link.received),
                 );
+                if let Some(stock) = &mut link.stock {
+                    stock.tell(self.bond.loss(*id, now), now);
+                }
                 if sent.0 > 0 {
                     self.bond.handle_sent(*id, sent.0, sent.1, now);
                 }
@@ -359,7 +404,19 @@ impl Network {
                 .collect();
             self.bond.handle_slot_bytes(told, now);
         }
-        if !self.is_stock && now >= self.next_report {
+        if self.reports_as_stock && now >= self.next_report {
+            self.next_report = now + stock::TICK;
+            let mut reports = Vec::new();
+            for (id, link) in &mut self.links {
+                let records = link.stock.as_mut().and_then(|stock| stock.report(now));
+                reports.extend(
+                    records.map(|records| (now + link.delay + stock::SETTLE, *id, records)),
+                );
+            }
+            for (at, id, records) in reports {
+                self.schedule(at, Arrival::Report(id, records));
+            }
+        } else if !self.is_stock && now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
             for (id, link) in &mut self.links {
                 link.note_working(self.bond.works_since(*id));

@@ -414,7 +414,7 @@ impl Transport {
         verb: Verb,
     ) -> Option<bool> {
         let bonded = self.bonds.bonded(peer).filter(|bonded| !bonded.is_own)?;
-        if bonded.paths.get(&path)?.sampling.one_in() <= BY_CHANCE {
+        if bonded.paths.get(&path)?.sampling.one_in() == BY_CHANCE {
             return None;
         }
         // What we do not note shall take no room in the peer's reports.

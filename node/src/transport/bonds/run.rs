@@ -247,7 +247,8 @@ impl Transport {
             if !bonded.is_own {
                 path.sampling
                     .note_sent(seen.packets_sent - told.packets_sent);
-                resampled |= path.sampling.update(now);
+                let (loss, is_behind) = (bond.loss(path.id, now), path.ledger.is_behind());
+                resampled |= path.sampling.update(loss, is_behind, now);
             }
             // What workers handed over was told when it came.
             if seen.packets_received > told.packets_received {
