@@ -242,12 +242,12 @@ impl Bond {
                 .quality
                 .add_round_trips(&samples.round_trips, ours, now);
             let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
-            if let Some(arrived) = samples.arrived {
-                member.handle_arrivals(arrived, samples.loss(), now);
-            }
             // What arrived, without what did not, would make any path look good.
             if samples.tells_loss {
                 member.quality.add_outcomes(delivered, lost, now);
+            }
+            if let Some(arrived) = samples.arrived {
+                member.handle_arrivals(arrived, samples.loss(), now);
             }
             samples
                 .latest_sent
@@ -381,10 +381,11 @@ impl Bond {
         (life.phase == Phase::Up).then_some(life.since)
     }
 
-    /// What part of packets got lost there of late: 0 to 1.
+    /// What part of packets got lost there of late: 0 to 1, and 0 while too little is known.
     pub fn loss(&self, path: PathId, now: Instant) -> f64 {
         let member = self.members.get(&path);
-        member.map_or(0.0, |member| member.quality.losses.ratio(now).0)
+        let loss = member.and_then(|member| member.quality.told_loss(now));
+        loss.unwrap_or(0.0)
     }
 
     /// Of the paths that [`Bond::keeps`] keeps the one for packets that one path suffices for: it carries traffic and costs

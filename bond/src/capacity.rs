@@ -33,15 +33,16 @@ const PRESSURE_TIME: f32 = 0.5;
 const PRESSED: Duration = Duration::from_millis(1500);
 /// Without that, less that arrives by up to [`SURPRISE`] changes the estimate by this part.
 const PATIENT: f64 = 0.02;
-/// While it is known how much fits on another path, one that was never full may carry this much more than it does.
-const GROWTH: f64 = 1.25;
+/// While it is known how much fits on another path, one that was never full may carry this much more than it does; and one that
+/// is doubted more than was expected.
+pub(crate) const GROWTH: f64 = 1.25;
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
 const LOSS_MEMORY: Duration = Duration::from_secs(5);
 /// A path of which no peer reports what arrives, and on which no queue was felt for so long, is not full, whatever it loses.
 const QUEUE_MEMORY: Duration = Duration::from_secs(60);
-/// Reports this recent make our own windows needless: 1.14.1 sends them no more than two and a half seconds apart.
+/// Reports this recent make our own windows needless: where enough is sent, 1.14.1 sends them two and a half seconds apart.
 const REPORTED: Duration = Duration::from_secs(4);
 /// Packets that queue while less than this part of what fits is sent show that less fits. A peer that reports seldom, as
 /// 1.14.1 does, would say so only after seconds.
@@ -76,6 +77,8 @@ pub(crate) struct Capacity {
     last_full: Option<Instant>,
     queue: FeltQueue,
     last_report: Option<Instant>,
+    /// The peer reports seldom.
+    is_seldom: bool,
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
     clean_rate: CleanRate,
@@ -110,11 +113,13 @@ impl Capacity {
         now: Instant,
     ) {
         // What left since the report before, as if that had taken as long as what arrived.
-        let since = self.sent_since.take().or(self.last_report.replace(now));
+        let before = self.last_report.replace(now);
+        self.is_seldom = left.is_some();
+        let since = self.sent_since.take().or(before);
         let elapsed = now.duration_since(since.unwrap_or(now)).as_secs_f64();
-        let part = interval.as_secs_f64() / elapsed.max(1e-3);
+        let part = (interval.as_secs_f64() / elapsed.max(1e-3)).min(1.0);
         let counted = (std::mem::take(&mut self.sent) as f64 * part) as u64;
-        let all = packets + lost;
+        let all = packets.saturating_add(lost);
         let loss = lost as f64 / all.max(1) as f64;
         let overloaded = self.is_overload(bytes, loss, interval) && all >= ENOUGH_PACKETS;
         self.add(
@@ -139,7 +144,6 @@ impl Capacity {
             self.doubt.begin_briefly(self.bits.into(), now);
         }
         if self.last_report.is_some_and(|last| now < last + REPORTED) {
-            self.sent_since = None;
             self.sent += bytes;
             return;
         }
@@ -247,7 +251,7 @@ impl Capacity {
             self.kind = kind;
             self.confirmed = now;
             self.doubt.end();
-        } else if !is_full && bits > self.doubt.expected(known) && interval <= LONGEST_WINDOW {
+        } else if !is_full && interval <= LONGEST_WINDOW {
             // It has become wider, or nobody knew how wide it is. What leaves proves that only if it goes on without a queue.
             let is_reported = kind == Kind::Measured && self.kind != Kind::Unknown;
             let is_certain = is_reported && time >= MEASUREMENT / 2
@@ -306,9 +310,12 @@ impl Capacity {
 
     /// Something was carried of late.
     fn is_counted(&self, now: Instant) -> bool {
-        self.sent_since
-            .max(self.last_report)
-            .is_some_and(|last| now <= last + LONGEST_WINDOW)
+        let patience = match self.is_seldom {
+            true => AWAITED,
+            false => LONGEST_WINDOW,
+        };
+        let is_recent = |last: Option<Instant>, time| last.is_some_and(|last| now <= last + time);
+        is_recent(self.sent_since, LONGEST_WINDOW) || is_recent(self.last_report, patience)
     }
 
     /// Lets go of what is too old; call now and then.

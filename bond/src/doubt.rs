@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::capacity::GROWTH;
 use crate::packed::tenths;
 
 /// It is taken for so much of what it was until it shows what fits: too little is found out as soon as more arrives, too much
@@ -61,12 +62,12 @@ impl Doubt {
         }
     }
 
-    /// So much arrives, in bit/s, without a queue: no less fits.
+    /// So much arrives, in bit/s, without a queue: no less fits, and more may if that is about what was expected.
     pub(crate) fn note_arriving(&mut self, bits: f64, measured: f64) {
         if bits >= PROVES * measured {
             self.end();
-        } else if self.is_open() {
-            self.expected = self.expected.max(bits as f32);
+        } else if self.is_open() && bits >= PROVES * f64::from(self.expected) {
+            self.expected = self.expected.max((GROWTH * bits) as f32);
         }
     }
 
@@ -103,8 +104,14 @@ mod tests {
         }
         assert!(doubt.is_recent(Duration::from_secs(5), at(6000)));
         assert!(!doubt.is_recent(Duration::from_secs(5), at(6100)));
-        // Some of it proves as much, and no more.
-        for (arriving, expected) in [(1e6, 2e6), (4e6, 4e6), (3e6, 4e6)] {
+        // Some of it proves as much, and lets try a little more.
+        for (arriving, expected) in [
+            (1e6, 2e6),
+            (1.6e6, 2e6),
+            (2e6, 2.5e6),
+            (4e6, 5e6),
+            (3e6, 5e6),
+        ] {
             doubt.note_arriving(arriving, 8e6);
             assert!(doubt.is_open() && doubt.expected(8e6) == expected);
         }

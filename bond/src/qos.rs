@@ -20,8 +20,8 @@ const PROBE_RECORDS: Duration = Duration::from_secs(180);
 
 /// Where the peer may have had no room for all records, fewer that should be there tell nothing of loss.
 const LOSS_LIMIT: usize = 100;
-/// After that time the peer has room again: it has sent a report.
-const FULL_FOR: Duration = Duration::from_millis(500);
+/// After that time the peer has room again: it has sent a report, or two.
+const FULL_FOR: Duration = Duration::from_millis(2500);
 /// So many that left between those of one report and those of the next are missing because a report is.
 const MISSED_REPORT: usize = 8;
 
@@ -56,16 +56,16 @@ pub struct QosSamples {
     pub lost: u32,
     /// Both numbers together tell of loss. If not, the peer may have left out what did not fit, and `lost` is 0.
     pub tells_loss: bool,
-    /// Packets that arrived, sampled or not, and within which time; `None` if it leaves out many, or holds few.
+    /// Packets that arrived, sampled or not, and within which time; `None` if it holds few.
     pub arrived: Option<(u64, Duration)>,
 }
 
 impl QosSamples {
-    /// What part of the packets was lost, 0 to 1, if that is told.
+    /// What part of the packets was lost, 0 to 1, if that is told of enough of them.
     pub fn loss(&self) -> Option<f64> {
-        let all = self.delivered + self.lost;
-        self.tells_loss
-            .then(|| f64::from(self.lost) / f64::from(all.max(1)))
+        let all = self.delivered.saturating_add(self.lost);
+        let is_told = self.tells_loss && all >= ENOUGH_RECORDS as u32;
+        is_told.then(|| f64::from(self.lost) / f64::from(all))
     }
 }
 
@@ -114,7 +114,7 @@ pub struct QosLedger {
     sparse: u32,
     /// The highest id of the latest report, if that was full: what the peer had noted and did not report is above.
     full_to: Option<PacketId>,
-    /// That was more than half.
+    /// That was more than what it did report.
     is_behind: bool,
 }
 
@@ -208,6 +208,7 @@ impl QosLedger {
 
     /// A report of the peer arrived on this path.
     pub fn handle_report(&mut self, records: &[QosRecord], now: Instant) -> QosSamples {
+        let records = &records[..records.len().min(MAX_QOS_RECORDS)];
         let heard_before = self.last_heard.replace(now);
         let interval = heard_before.map_or(Duration::MAX, |before| now.duration_since(before));
         let Matched {
@@ -216,9 +217,9 @@ impl QosLedger {
             first_sent,
             stand_for,
         } = self.find(records, now);
-        samples.arrived = arrived(records, &stand_for, interval);
-        self.recorded_since = self.recorded_since.or(first_sent);
         let full_to = full_to(records);
+        samples.arrived = arrived(records, &stand_for, full_to, interval);
+        self.recorded_since = self.recorded_since.or(first_sent);
         let is_overdue = overdue(full_to, samples.latest_sent);
         let mut excused_until = None;
         if self.overflowed {
@@ -256,7 +257,7 @@ impl QosLedger {
             ..Matched::default()
         };
         let mut round_trips = Vec::new();
-        for record in records.iter().take(MAX_QOS_RECORDS) {
+        for record in records {
             let known = |sent: &Sent| sent.packet == record.packet;
             let index = self.sent.iter().position(known);
             matched
@@ -335,7 +336,7 @@ impl QosLedger {
         (self.sparse >= 2).then(|| (expected - reported.len()) as u32)
     }
 
-    /// The latest report had room for less than half of what waits for one.
+    /// The latest report had no room for more than half of what had been noted since the one before, at least.
     pub fn is_behind(&self) -> bool {
         self.is_behind
     }
@@ -379,6 +380,7 @@ fn holding(record: &QosRecord) -> Duration {
 fn arrived(
     records: &[QosRecord],
     stand_for: &[Option<u16>],
+    full_to: Option<PacketId>,
     interval: Duration,
 ) -> Option<(u64, Duration)> {
     let known = || stand_for.iter().flatten();
@@ -401,7 +403,7 @@ fn arrived(
     let middle = fresh.get(edge..fresh.len() - edge)?;
     let time = middle.last()?.0.saturating_sub(middle.first()?.0);
     // Ids are uniform: those below the last one of a full report are that part of all.
-    let part = full_to(records).map_or(1.0, |last| last.0 as f64 / 2f64.powi(64));
+    let part = full_to.map_or(1.0, |last| last.0 as f64 / 2f64.powi(64));
     let packets = middle.iter().skip(1).map(|(_, one_in)| one_in).sum::<f64>() / part;
     let is_enough = fresh.len() >= ENOUGH_RECORDS && time > DELAY_VARIATION;
     (is_enough && packets >= 1.0).then_some((packets as u64, time))

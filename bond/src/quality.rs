@@ -336,9 +336,10 @@ impl Quality {
         let counted = time.min(LONGEST_WINDOW);
         let bytes = packets as f64 * f64::from(self.packet_bytes) * counted.div_duration_f64(time);
         let queue = (self.least_round_trip(), ours);
-        let (recent, outcomes) = self.loss(now);
-        let recent = Some(recent).filter(|_| outcomes >= ENOUGH_OUTCOMES);
-        let arrive = (1.0 - loss.or(recent).unwrap_or(0.0)).max(0.1);
+        // By chance one report may tell of far more, and the recent past may have been worse.
+        let recent = self.told_loss(now);
+        let loss = loss.map_or(recent, |loss| recent.map(|recent| recent.min(loss)));
+        let arrive = (1.0 - loss.unwrap_or(0.0)).max(0.1);
         let lost = packets as f64 * (1.0 / arrive - 1.0);
         self.capacity.add_delivery(
             (bytes as u64, Some((bytes / arrive) as u64)),
@@ -416,6 +417,12 @@ impl Quality {
     /// Lost / sent of the last 5 s, and how many outcomes that is told from.
     pub fn loss(&self, now: Instant) -> (f64, u64) {
         self.losses.ratio(now)
+    }
+
+    /// Lost / sent of the last 5 s, if that is told from enough outcomes.
+    pub fn told_loss(&self, now: Instant) -> Option<f64> {
+        let (loss, outcomes) = self.loss(now);
+        (outcomes >= ENOUGH_OUTCOMES).then_some(loss)
     }
 
     /// Failed authentications / received of the last 5 s, and how many packets that is told from: none if none failed.

@@ -18,8 +18,8 @@ const MOST: f64 = 110.0;
 const LEAST: f64 = 45.0;
 /// While more is noted than the peer reports there are fewer, by this factor.
 const CATCHES_UP: f64 = 4.0;
-/// Of what is sent no less than this part is taken to arrive.
-const LEAST_ARRIVING: f64 = 0.1;
+/// Of what is sent no less than this part is taken to arrive: what left between two reports has to be remembered.
+const LEAST_ARRIVING: f64 = 0.6;
 /// One in no more than so many: 300 of ten million packets per second.
 const LARGEST: u16 = 1 << 15;
 /// Where this part of packets gets lost, all are sampled unless there are more than so many per second.
@@ -92,11 +92,11 @@ impl Sampling {
     pub fn update(&mut self, loss: f64, is_behind: bool, now: Instant) -> bool {
         let since = *self.since.get_or_insert(now);
         let elapsed = now.duration_since(since);
-        if elapsed < WINDOW && self.packets as f64 <= MANY * f64::from(self.one_in) {
+        let arriving = (1.0 - loss).max(LEAST_ARRIVING) * self.packets as f64;
+        if elapsed < WINDOW && arriving <= MANY * f64::from(self.one_in) {
             return false;
         }
-        let arriving = (1.0 - loss).max(LEAST_ARRIVING);
-        let rate = arriving * self.packets as f64 / elapsed.max(WINDOW).as_secs_f64();
+        let rate = arriving / elapsed.max(WINDOW).as_secs_f64();
         let scale = if is_behind { CATCHES_UP } else { 1.0 };
         self.since = Some(now);
         self.packets = 0;
@@ -108,8 +108,11 @@ impl Sampling {
         if rate * scale < LEAST * f64::from(self.one_in) && self.one_in > BY_CHANCE {
             self.one_in /= 2;
         }
-        if self.one_in <= BY_CHANCE {
-            let takes_all = loss > SOME_LOSS && rate <= if before == 1 { MOST } else { ALL };
+        if before <= BY_CHANCE && self.one_in <= BY_CHANCE {
+            let takes_all = match before {
+                1 => loss > SOME_LOSS / 2.0 && rate <= MOST,
+                _ => loss > SOME_LOSS && rate <= ALL,
+            };
             self.one_in = if takes_all { 1 } else { BY_CHANCE };
         }
         self.one_in != before
@@ -164,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_sampled_less_before_the_peer_has_no_room() {
+    fn a_flood_is_sampled_less_at_once() {
         let mut run = run();
         let mut samples = 0;
         for _ in 0..40 {
@@ -180,8 +183,13 @@ mod tests {
     #[test]
     fn what_arrives_counts_and_what_the_peer_cannot_report_is_left_out() {
         let mut run = run();
-        assert_eq!(run.second(2000, 0.5, false).1, 16);
+        assert_eq!(run.second(2000, 0.2, false).1, 16);
         assert_eq!(run.second(2000, 0.0, false).1, 32);
+        assert_eq!(run.second(9000, 0.9, false).1, 64);
+        assert_eq!(
+            (run.second(2000, 0.0, false), run.second(2000, 0.0, false)),
+            ((1, 32), (0, 32))
+        );
         assert_eq!(run.second(2000, 0.0, true).1, 128);
         assert_eq!(run.second(2000, 0.0, false).1, 32);
         // Where some get lost all are sampled, if they are few.

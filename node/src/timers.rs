@@ -80,7 +80,7 @@ pub(crate) const BOND_GRANULARITY: Duration = ms(1);
 pub(crate) const ATTRIBUTES_AGAIN: Duration = ms(1000);
 /// and then so often: less than half of the time after which a bond forgets it.
 pub(crate) const ATTRIBUTES: Duration = ms(600_000);
-/// Accepted QOS_MEASUREMENT per path. 1.14.1 sends one as soon as it has 140 records, looking each 60 ms.
+/// Accepted QOS_MEASUREMENT per path. 1.14.1 sends one as soon as it has looked and has 140 records.
 pub(crate) const QOS_GATE: Duration = ms(10);
 /// How long an accepted QOS_MEASUREMENT waits: workers tell of what they sent up to 100 ms late, and what the peer reports
 /// before that would seem unknown now and lost later.

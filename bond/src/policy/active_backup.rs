@@ -297,7 +297,7 @@ mod tests {
         assert_eq!(chosen(&views, LinkSelectMethod::Always, over).0, 1);
     }
 
-    /// Path 1 carries 8 Mbit/s, steadily since half a second before `later()`; what is tried at that time.
+    /// Path 1 carries 8 Mbit/s, steadily in the second before `later()`; what is tried then.
     fn tried(views: &mut [View], active: Active, trials: &mut Trials) -> Option<PathId> {
         views[0].sent_rate = 8e6;
         for millis in (0..1000).step_by(100) {

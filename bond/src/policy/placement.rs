@@ -258,7 +258,7 @@ impl SlotTable {
         self.is_movable(flow) || was_mistaken && flow.known && has_settled()
     }
 
-    /// Flows that bring bytes closer to shares, those that do most first, until the worst difference is halved; and where they
+    /// Flows that bring bytes closer to shares, those that do most first, until what is on wrong paths is halved; and where they
     /// should go.
     fn even_out(&self, tally: &Tally, now: Instant) -> Vec<(usize, usize)> {
         let total: f64 = tally.rates.iter().sum();

@@ -98,6 +98,11 @@ impl<'a> Relief<'a> {
         self.by_share || lane.full_since.is_none() && lane.rate < ROOM * self.capacities[place]
     }
 
+    fn was_never_full(&self, place: usize) -> bool {
+        let lane = &self.lanes[place];
+        lane.is_unknown && lane.full_since.is_none()
+    }
+
     fn is_empty(&self, place: usize) -> bool {
         self.tally.counts[place] < FLOW
     }
@@ -127,7 +132,7 @@ impl<'a> Relief<'a> {
                 (true, false) => GAIN_OF_ONLY,
                 (false, true) => GAIN_OF_EMPTY,
                 // Nobody else there loses by it, and nobody learns otherwise how much fits.
-                (false, false) if self.lanes[place].is_unknown => 1.0,
+                (false, false) if self.was_never_full(place) => 1.0,
                 (false, false) => GAIN,
             };
             self.left(place) / margin

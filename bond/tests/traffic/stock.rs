@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bond::qos::MAX_RECORDS;
 use bond::{QosLedger, Sampling};
 use protocol::verb::{MAX_QOS_RECORDS, QosRecord};
 use protocol::{Instant, PacketId};
@@ -14,8 +15,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_secs(2);
 /// Reports wait so long before they are compared with what was sent.
 pub(super) const SETTLE: Duration = Duration::from_millis(200);
-/// Most records that it keeps.
-const MAX_PENDING: usize = 420;
 
 /// One path.
 #[derive(Clone, Debug)]
@@ -61,7 +60,7 @@ impl Stock {
 
     /// It is there.
     pub(super) fn receive(&mut self, id: PacketId, now: Instant) {
-        if id.0 % 2 == 1 && self.pending.len() < MAX_PENDING {
+        if id.0 % 2 == 1 && self.pending.len() < MAX_RECORDS {
             self.pending.insert(id, now);
         }
     }
