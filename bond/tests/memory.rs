@@ -6,7 +6,7 @@ use std::alloc::System;
 
 use bond::{BasePolicy, Cursor, LinkEvent, PathId, PathIndex, Plan, PolicySettings};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-use traffic::{Link, Network};
+use traffic::{Link, Network, Peer};
 
 /// What a bond and the workers' plan may take together, in bytes, with so many paths.
 const LIMITS: [(usize, usize); 3] = [(2, 7200), (3, 8192), (4, 9216)];
@@ -39,7 +39,7 @@ fn a_bond_takes_few_kilobytes_and_picking_allocates_nothing() {
         for (links, limit) in LIMITS {
             let mut network = Network::new(
                 PolicySettings::standard(base),
-                true,
+                Peer::Silent,
                 &vec![Link::new(4.0); links],
                 1,
             );
@@ -68,7 +68,7 @@ fn a_bond_takes_few_kilobytes_and_picking_allocates_nothing() {
     }
     let network = Network::new(
         PolicySettings::standard(BasePolicy::BalanceAware),
-        true,
+        Peer::Silent,
         &[Link::new(4.0), Link::new(4.0)],
         1,
     );

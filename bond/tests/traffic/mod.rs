@@ -48,12 +48,23 @@ enum Arrival {
     Report(PathId, Vec<QosRecord>),
 }
 
-fn new_bond(settings: Arc<PolicySettings>, is_stock: bool, now: Instant, seed: u64) -> Bond {
+fn new_bond(settings: Arc<PolicySettings>, peer: Peer, now: Instant, seed: u64) -> Bond {
     let traits = PeerTraits {
-        is_stock,
+        is_stock: peer != Peer::Own,
         can_reorder: false,
     };
     Bond::new(settings, PEER, traits, now, seed)
+}
+
+/// The other end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Peer {
+    /// Of our kind: it reports what it received ten times a second.
+    Own,
+    /// A zerotier-one that says nothing of what it received; this and the next one answer six probes a second.
+    Silent,
+    /// One that reports as 1.14.1 does.
+    Stock,
 }
 
 /// The links, the bond over them, and the flows that it spreads.
@@ -65,7 +76,7 @@ pub struct Network {
     pub events: Vec<BondEvent>,
     /// Slots that changed their path, each time.
     pub slot_moves: Vec<(Instant, usize)>,
-    is_stock: bool,
+    peer: Peer,
     plan: Vec<PathId>,
     cursor: Cursor,
     on_the_way: BTreeMap<(Instant, u64), Arrival>,
@@ -76,19 +87,18 @@ pub struct Network {
     slots_told: Instant,
     early: u8,
     next_report: Instant,
-    reports_as_stock: bool,
 }
 
 impl Network {
-    /// `is_stock`: the peer answers six probes a second and reports nothing.
-    pub fn new(settings: PolicySettings, is_stock: bool, links: &[Link], seed: u64) -> Self {
-        Self::with_ports(settings, is_stock, links, 1, seed)
+    /// Nobody sends anything yet.
+    pub fn new(settings: PolicySettings, peer: Peer, links: &[Link], seed: u64) -> Self {
+        Self::with_ports(settings, peer, links, 1, seed)
     }
 
     /// Each link with so many paths, which differ in ports alone: link `n` is also path `n + PORT`, and so on.
     pub fn with_ports(
         settings: PolicySettings,
-        is_stock: bool,
+        peer: Peer,
         links: &[Link],
         ports: u32,
         seed: u64,
@@ -96,12 +106,12 @@ impl Network {
         let now = Instant::from_millis(1_000_000);
         let mut network = Self {
             now,
-            bond: new_bond(Arc::new(settings), is_stock, now, seed),
+            bond: new_bond(Arc::new(settings), peer, now, seed),
             links: BTreeMap::new(),
             flows: Vec::new(),
             events: Vec::new(),
             slot_moves: Vec::new(),
-            is_stock,
+            peer,
             plan: Vec::new(),
             cursor: Cursor::default(),
             on_the_way: BTreeMap::new(),
@@ -112,14 +122,15 @@ impl Network {
             slots_told: now,
             early: 0,
             next_report: now,
-            reports_as_stock: false,
         };
         for (link, (id, port)) in (1..)
             .zip(links)
             .flat_map(|(id, link)| (0..ports).map(move |port| (link, (id, port))))
         {
             let path = PathId(id + port * PORT);
-            network.links.insert(path, link.clone());
+            let mut link = link.clone();
+            link.stock = (peer == Peer::Stock).then(|| Stock::new(now));
+            network.links.insert(path, link);
             let (own, other) = (9993 + port / 2, 9993 + port % 2);
             let path = PathInfo {
                 id: path,
@@ -137,18 +148,10 @@ impl Network {
         network
     }
 
-    /// From now on the peer reports as a zerotier-one does.
-    pub fn report_as_stock(&mut self) {
-        self.reports_as_stock = true;
-        for link in self.links.values_mut() {
-            link.stock = Some(Stock::new(self.now));
-        }
-    }
-
     /// The bond, with a new one in its place.
     pub fn take_bond(&mut self) -> Bond {
         let settings = Arc::clone(self.bond.settings());
-        let fresh = new_bond(settings, self.is_stock, self.now, 1);
+        let fresh = new_bond(settings, self.peer, self.now, 1);
         std::mem::replace(&mut self.bond, fresh)
     }
 
@@ -165,7 +168,7 @@ impl Network {
 
     /// All 64 bits.
     fn draw_all(&mut self) -> u64 {
-        if self.reports_as_stock {
+        if self.peer == Peer::Stock {
             self.draw() << 32 ^ self.draw()
         } else {
             0
@@ -321,7 +324,7 @@ impl Network {
                     if let Load::Probe(_) = packet.load {
                         let gate = Duration::from_millis(166);
                         let is_early = |last: Instant| now.duration_since(last) < gate;
-                        if self.is_stock && link.last_echo.is_some_and(is_early) {
+                        if self.peer != Peer::Own && link.last_echo.is_some_and(is_early) {
                             continue;
                         }
                         link.last_echo = Some(now);
@@ -404,7 +407,7 @@ impl Network {
                 .collect();
             self.bond.handle_slot_bytes(told, now);
         }
-        if self.reports_as_stock && now >= self.next_report {
+        if self.peer == Peer::Stock && now >= self.next_report {
             self.next_report = now + stock::TICK;
             let mut reports = Vec::new();
             for (id, link) in &mut self.links {
@@ -416,7 +419,7 @@ impl Network {
             for (at, id, records) in reports {
                 self.schedule(at, Arrival::Report(id, records));
             }
-        } else if !self.is_stock && now >= self.next_report {
+        } else if self.peer == Peer::Own && now >= self.next_report {
             self.next_report = now + REPORT_INTERVAL;
             for (id, link) in &mut self.links {
                 link.note_working(self.bond.works_since(*id));
