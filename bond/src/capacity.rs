@@ -228,7 +228,12 @@ impl Capacity {
             self.pressed = now;
         }
         let known = f64::from(self.bits);
-        let is_known = matches!(self.kind, Kind::Estimated | Kind::Measured);
+        // What arrives counts more than what left ever did: some senders begin with far more than fits.
+        let is_known = match self.kind {
+            Kind::Measured => true,
+            Kind::Estimated => kind != Kind::Measured,
+            Kind::Unknown | Kind::Bound => false,
+        };
         // Of what is sent to a peer that does not report, nobody knows what arrives.
         let is_proof = kind != Kind::Measured
             || bits >= known

@@ -336,13 +336,14 @@ impl Quality {
         let counted = time.min(LONGEST_WINDOW);
         let bytes = packets as f64 * f64::from(self.packet_bytes) * counted.div_duration_f64(time);
         let queue = (self.least_round_trip(), ours);
-        // By chance one report may tell of far more, and the recent past may have been worse.
         let recent = self.told_loss(now);
-        let loss = loss.map_or(recent, |loss| recent.map(|recent| recent.min(loss)));
-        let arrive = (1.0 - loss.unwrap_or(0.0)).max(0.1);
-        let lost = packets as f64 * (1.0 / arrive - 1.0);
+        let left_for_each = |loss: Option<f64>| 1.0 / (1.0 - loss.unwrap_or(0.0)).max(0.1);
+        // By chance one report may tell of more than an overload's, and the recent past may have been worse.
+        let surely = loss.map_or(recent, |loss| recent.map(|recent| recent.min(loss)));
+        let lost = packets as f64 * (left_for_each(surely) - 1.0);
+        let left = bytes * left_for_each(loss.or(recent));
         self.capacity.add_delivery(
-            (bytes as u64, Some((bytes / arrive) as u64)),
+            (bytes as u64, Some(left as u64)),
             (packets, lost as u64),
             counted,
             queue,

@@ -144,6 +144,34 @@ fn what_we_sent_is_an_estimate_and_a_queue_that_the_peer_makes_is_none() {
     }
 }
 
+/// Some senders begin with far more than fits, and nobody has reported anything yet.
+#[test]
+fn what_arrives_takes_the_place_of_an_estimate() {
+    let mut capacity = Capacity::default();
+    let mut now = Instant::from_millis(0);
+    for _ in 0..40 {
+        now = now + TENTH / 2;
+        capacity.add_round_trip(60_000.0, now);
+        capacity.add_sent((250_000, f64::INFINITY), 0.0, (1000.0, true), now);
+    }
+    assert_eq!(capacity.get(), Some((40_000_000, false)));
+    // No more leaves than arrives.
+    for _ in 0..2 {
+        now = now + TENTH * 10;
+        capacity.add_round_trip(60_000.0, now);
+        let bytes = 3_750_000;
+        capacity.add_delivery(
+            (bytes, Some(bytes)),
+            (3000, 0),
+            TENTH * 10,
+            (1000.0, true),
+            now,
+        );
+    }
+    let (bits, is_measured) = capacity.get().expect("it is full");
+    assert!(is_measured && bits.abs_diff(30_000_000) < 100_000, "{bits}");
+}
+
 #[test]
 fn a_full_path_that_failed_has_to_show_again_what_fits() {
     let rate = 20_000_000;
