@@ -155,7 +155,10 @@ fn what_arrives_takes_the_place_of_an_estimate() {
         capacity.add_sent((250_000, f64::INFINITY), 0.0, (1000.0, true), now);
     }
     let (bits, is_measured) = capacity.get().expect("it is full");
-    assert!(!is_measured && bits.abs_diff(40_000_000) < 100_000, "{bits}");
+    assert!(
+        !is_measured && bits.abs_diff(40_000_000) < 100_000,
+        "{bits}"
+    );
     // No more leaves than arrives.
     for _ in 0..2 {
         now = now + TENTH * 10;
