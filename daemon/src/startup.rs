@@ -224,7 +224,8 @@ fn listen(port: u16) -> std::io::Result<Vec<TcpListener>> {
 }
 
 fn listen_on(place: SocketAddr) -> std::io::Result<TcpListener> {
-    const BACKLOG: i32 = 128;
+    // Who finds it full asks again after a second: strangers must not fill it while nothing is accepted for a moment.
+    const BACKLOG: i32 = 1024;
     let socket = Socket::new(
         Domain::for_address(place),
         Type::STREAM,
