@@ -175,11 +175,12 @@ impl Capacity {
         let is_awaited = self
             .last_report
             .is_some_and(|last| last + SELDOM <= now && now <= last + AWAITED);
-        // By the last report as much was sent as fits: the rate has not just begun to grow.
+        // By the last report, or the one before if that tells of the fall, as much was sent as fits: the rate has not just begun to
+        // grow.
         is_awaited
             && self.get().is_some()
             && rate < least_rate
-            && self.windows.rate(MEASUREMENT).0 >= least_rate
+            && self.windows.rate_before(LONGEST_WINDOW, least_rate).0 >= least_rate
             && self.queue.is_standing(now)
             && self.queue.is_felt(least, self.full_since.is_some(), now)
     }

@@ -12,8 +12,8 @@ use crate::packed::tenths;
 const DOUBTED: f64 = 0.25;
 /// What arrives proves all of what fitted if it is this part of that.
 const PROVES: f64 = 0.8;
-/// For so long at most: if nothing was put on it nothing shows.
-const DOUBTED_FOR: Duration = Duration::from_secs(60);
+/// For so long at most: if nothing is put on it nothing shows, and who then puts too much on it learns so within a second.
+const DOUBTED_FOR: Duration = Duration::from_secs(10);
 /// Or for so long.
 const BRIEFLY: Duration = Duration::from_secs(5);
 
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_doubt_ends_with_what_proves_it_wrong_or_after_a_minute() {
+    fn a_doubt_ends_with_what_proves_it_wrong_or_after_ten_seconds() {
         let at = Instant::from_millis;
         let mut doubt = Doubt::default();
         assert_eq!(doubt.expected(8e6), 8e6);
@@ -124,11 +124,11 @@ mod tests {
         assert_eq!(brief.expected(8e6), 2e6);
         brief.expire(at(105_100));
         assert!(!brief.is_open());
-        // The minute begins when the path works again.
+        // Its time begins when the path works again.
         doubt.note_revived(at(500_000));
-        doubt.expire(at(560_000));
+        doubt.expire(at(510_000));
         assert!(doubt.is_open());
-        doubt.expire(at(560_100));
+        doubt.expire(at(510_100));
         assert!(!doubt.is_open());
     }
 }

@@ -367,12 +367,7 @@ impl Quality {
                 false => next.floor() as u16,
             };
         }
-        let (loss, outcomes) = self.loss(now);
-        let loss = if outcomes >= ENOUGH_OUTCOMES {
-            loss
-        } else {
-            0.0
-        };
+        let loss = self.told_loss(now).unwrap_or(0.0);
         let queue = (self.least_round_trip(), ours);
         self.capacity.add_sent((bytes, rate), loss, queue, now);
     }

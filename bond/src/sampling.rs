@@ -1,6 +1,6 @@
 //! How many packets one sample stands for, on one path to a zerotier-one. That peer samples what has an odd id and reports
-//! 140 samples at a time ([`crate::qos`]), once a second at most; of the others it keeps 420, and has no room for more. We
-//! choose the ids, and so how many there are.
+//! 140 samples at a time ([`crate::qos`]), with a failover interval of one second once a second at most; of the others it keeps
+//! 420, and has no room for more. We choose the ids, and so how many there are.
 
 use std::time::Duration;
 

@@ -70,34 +70,46 @@ fn uneven_load_is_evened_out_and_then_left_alone() {
     }
 }
 
-/// Where flows of these rates, Mbit/s, are some time after the path of 100 Mbit/s that they share became full, beside one of
-/// 9.5 Mbit/s that nothing is sent on.
-fn after_relief(rates: [f64; 4]) -> Vec<u32> {
+/// Where flows of these rates, Mbit/s, are some time after the path that they share, of `wide` Mbit/s, became full. Beside it is
+/// one of `other` Mbit/s that was never full if `is_unknown`, and carries one flow of `carried` Mbit/s.
+fn after_relief<const FLOWS: usize>(
+    rates: [f64; FLOWS],
+    wide: f64,
+    (other, carried, is_unknown): (f64, f64, bool),
+) -> Vec<u32> {
     let mut now = Instant::from_millis(10_000);
     let mut table = SlotTable::default();
     let shares = Shares::from_iter([(PathId(1), 0.5), (PathId(2), 0.5)]);
     table.retarget(&shares, now);
-    let flows = slots_of(&table, PathId(1), rates.len());
+    let flows = slots_of(&table, PathId(1), FLOWS);
+    let beside = slots_of(&table, PathId(2), 1)[0];
     let mobility = Mobility {
         strategy: RebalanceStrategy::Opportunistic,
         pause: Duration::from_millis(250),
         balance: Balance::Relieve,
     };
-    let lane = |path, capacity, full_since| Lane {
-        path: PathId(path),
-        capacity: Some(capacity),
-        is_unknown: false,
-        full_since,
-        rate: 0.0,
-    };
     let full_since = now + Duration::from_secs(10);
+    let full = Lane {
+        path: PathId(1),
+        capacity: Some(wide * 1e6),
+        is_unknown: false,
+        full_since: Some(full_since),
+        rate: wide * 1e6,
+    };
+    let idle = Lane {
+        path: PathId(2),
+        capacity: Some(other * 1e6),
+        is_unknown,
+        full_since: None,
+        rate: carried * 1e6,
+    };
+    let bytes = |rate: f64| (rate * MEGABIT as f64) as u64 / 10;
     for _ in 0..160 {
         now = now + Duration::from_millis(100);
-        let sent = rates.map(|rate| (rate * MEGABIT as f64) as u64 / 10);
-        table.add_bytes(flows.iter().copied().zip(sent), now);
+        table.add_bytes(flows.iter().copied().zip(rates.map(bytes)), now);
+        table.add_bytes([(beside, bytes(carried))], now);
         if now >= full_since {
-            let lanes = [lane(1, 100e6, Some(full_since)), lane(2, 9.5e6, None)];
-            table.step(mobility, &lanes, now);
+            table.step(mobility, &[full, idle], now);
         }
     }
     let owner = |slot: &usize| table.owner(*slot).map_or(0, |path| path.0);
@@ -107,7 +119,20 @@ fn after_relief(rates: [f64; 4]) -> Vec<u32> {
 /// An idle path too narrow for an equal part of the full one helps a flow that gets less than that, and no other.
 #[test]
 fn a_slow_flow_leaves_a_full_path_for_an_idle_one_that_is_narrow() {
-    assert_eq!(after_relief([28.0, 7.4, 28.0, 28.0]), [1, 2, 1, 1]);
+    let narrow = (9.5, 0.0, false);
+    let after = |rates| after_relief(rates, 100.0, narrow);
+    assert_eq!(after([28.0, 7.4, 28.0, 28.0]), [1, 2, 1, 1]);
     // 9.5 Mbit/s are too little more than 9.
-    assert_eq!(after_relief([30.0, 9.0, 30.0, 30.0]), [1, 1, 1, 1]);
+    assert_eq!(after([30.0, 9.0, 30.0, 30.0]), [1, 1, 1, 1]);
+}
+
+/// With two flows each would have 11 Mbit/s there instead of 10: enough if the path was never full, and may carry more still.
+#[test]
+fn a_flow_leaves_a_full_path_for_one_that_was_never_full_for_less_than_for_another() {
+    let moved = |other, is_unknown| {
+        let flows = after_relief([10.0; 3], 30.0, (other, 10.0, is_unknown));
+        flows.iter().filter(|path| **path == 2).count()
+    };
+    assert_eq!((moved(22.0, true), moved(22.0, false)), (1, 0));
+    assert_eq!((moved(19.0, true), moved(25.0, false)), (0, 1));
 }

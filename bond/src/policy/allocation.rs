@@ -262,4 +262,17 @@ mod tests {
         assert!((shares[1] - 0.1 / 1.1).abs() < 1e-9);
         assert_eq!(of(&views, Basis::Capacity), [0.5, 0.5]);
     }
+
+    #[test]
+    fn shares_drift_towards_others_and_their_sum_stays() {
+        let shares = |one| Shares::from_iter([(PathId(1), one), (PathId(2), 1.0 - one)]);
+        let mut drifting = shares(0.5);
+        for expected in [0.6, 0.675] {
+            drifting.approach(&shares(0.9), 0.25);
+            assert!((drifting[&PathId(1)] - expected).abs() < 1e-9);
+            assert!((drifting.values().sum::<f64>() - 1.0).abs() < 1e-9);
+        }
+        drifting.approach(&shares(0.9), 1.0);
+        assert_eq!(drifting[&PathId(1)], 0.9);
+    }
 }
