@@ -121,7 +121,10 @@ impl Capacity {
         let counted = (std::mem::take(&mut self.sent) as f64 * part) as u64;
         let all = packets.saturating_add(lost);
         let loss = lost as f64 / all.max(1) as f64;
-        let overloaded = self.is_overload(bytes, loss, interval) && all >= ENOUGH_PACKETS;
+        // What is reported that seldom may have been lost before the path failed.
+        let is_old = self.is_seldom && self.doubt.is_recent(AWAITED, now);
+        let overloaded =
+            self.is_overload(bytes, loss, interval) && all >= ENOUGH_PACKETS && !is_old;
         self.add(
             (bytes, left.unwrap_or(counted)),
             interval,

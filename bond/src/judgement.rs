@@ -56,8 +56,6 @@ pub(crate) struct Judgement {
     loses_since: Option<Instant>,
     /// It is avoided for what it loses.
     pub(crate) is_lossy: bool,
-    /// The peer avoids the wire for what it loses there.
-    pub(crate) peer_avoids: bool,
     /// The capacity that the operator was told of last, bit/s.
     told_capacity: f32,
 }
@@ -174,12 +172,12 @@ impl Member {
     fn is_just_full(&self, settings: &PolicySettings, now: Instant) -> bool {
         let leaving_only_fills_others = match settings.base {
             BasePolicy::BalanceAware => true,
-            BasePolicy::BalanceXor => self.others_are_full,
+            BasePolicy::BalanceXor => self.beside.others_are_full,
             _ => false,
         };
         leaving_only_fills_others
             && settings.limits.loss.is_none()
-            && self.quality.capacity.is_used_up(now)
+            && (self.quality.capacity.is_used_up(now) || self.beside.wire_is_full)
     }
 
     /// Senders that begin together may lose most of what they send before a question shows the queue that they make.
@@ -213,13 +211,14 @@ impl Member {
             SOFT_LOSS
         };
         // What the peer left for its loss is as bad with less.
-        let is_confirmed = limits.loss.is_none() && self.judgement.peer_avoids;
+        let is_confirmed = limits.loss.is_none() && self.beside.peer_avoids;
         let loss_limit = match (limits.loss, is_confirmed) {
             (Some(limit), _) => limit,
             (None, true) => CONFIRMED * soft_loss,
             (None, false) => soft_loss,
         };
-        let is_spared = limits.loss.is_none() && self.others_lose_too && settings.base.balances();
+        let is_spared =
+            limits.loss.is_none() && self.beside.others_lose_too && settings.base.balances();
         let is_avoided = self.judgement.avoided.is_some();
         let (loss, loss_dwell) = if self.is_just_full(settings, now) || is_spared && !is_avoided {
             (None, LOSS_DWELL)

@@ -24,6 +24,21 @@ const ANSWERS: f64 = 12.0;
 /// A peer repeats what it says of a link; it holds so long after the last time.
 const ATTRIBUTES_MEMORY: Duration = Duration::from_secs(1500);
 
+/// What a path has beside it.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Beside {
+    /// Another path, not of the same link to the same address, works.
+    pub(crate) has_alternative: bool,
+    /// Such paths are in use, and all of them full.
+    pub(crate) others_are_full: bool,
+    /// They lose about as much.
+    pub(crate) others_lose_too: bool,
+    /// The wire is full: what one port of it lost may have been for that, although another one is used now.
+    pub(crate) wire_is_full: bool,
+    /// The peer avoids the wire for what it loses there.
+    pub(crate) peer_avoids: bool,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
     pub(crate) info: PathInfo,
@@ -42,12 +57,7 @@ pub(crate) struct Member {
     pub(crate) last_report: Option<Instant>,
     /// A path beside it failed then: it may carry nothing until something that left later is known to have arrived.
     pub(crate) suspected: Option<Instant>,
-    /// Another path, not of the same link to the same address, works.
-    pub(crate) has_alternative: bool,
-    /// Such paths are in use, and all of them full.
-    pub(crate) others_are_full: bool,
-    /// They lose about as much.
-    pub(crate) others_lose_too: bool,
+    pub(crate) beside: Beside,
     pub(crate) quality: Quality,
     pub(crate) sent_rate: Rate,
     pub(crate) received_rate: Rate,
@@ -94,9 +104,7 @@ impl Member {
             answers: AnswerTime::default(),
             last_report: None,
             suspected: None,
-            has_alternative: false,
-            others_are_full: false,
-            others_lose_too: false,
+            beside: Beside::default(),
             quality,
             sent_rate: Rate::default(),
             received_rate: Rate::default(),

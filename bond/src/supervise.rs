@@ -8,7 +8,7 @@ use crate::bond::{Bond, Output};
 use crate::event::EventKind;
 use crate::failover::Phase;
 use crate::loss::ENOUGH_OUTCOMES;
-use crate::member::Member;
+use crate::member::{Beside, Member};
 use crate::path::PathId;
 use crate::probe_interval::Standby;
 use crate::watch::{News, Surroundings};
@@ -108,8 +108,8 @@ impl Bond {
             let links = works.filter(|other| other.standby != Some(Standby::Port));
             let links: Vec<&Member> = links.map(|other| &**other).collect();
             let mut used = links.iter().filter(|other| other.is_used).peekable();
-            let others_are_full =
-                used.peek().is_some() && used.all(|other| other.quality.capacity.is_used_up(now));
+            let is_full = |other: &Member| other.quality.capacity.is_used_up(now);
+            let others_are_full = used.peek().is_some() && used.all(|other| is_full(other));
             let loss = |member: &Member| {
                 let (loss, outcomes) = member.quality.loss(now);
                 (outcomes >= ENOUGH_OUTCOMES).then_some(loss)
@@ -118,24 +118,18 @@ impl Bond {
                 let loses = |other: &&Member| loss(other) > Some(NO_BETTER * own);
                 !links.is_empty() && links.iter().all(loses)
             });
-            let mut wire = self.members.values().filter(|m| m.shares_wire(member));
-            let peer_avoids = wire.any(|member| member.told().is_lossy);
-            (
+            let wire = || self.members.values().filter(|m| m.shares_wire(member));
+            Beside {
                 has_alternative,
                 others_are_full,
                 others_lose_too,
-                peer_avoids,
-            )
+                wire_is_full: wire().any(|port| port.is_used && is_full(port)),
+                peer_avoids: wire().any(|port| port.told().is_lossy),
+            }
         };
-        let found: Vec<(bool, bool, bool, bool)> =
-            self.members.values().map(|m| beside(m)).collect();
+        let found: Vec<Beside> = self.members.values().map(|m| beside(m)).collect();
         for (member, beside) in self.members.values_mut().zip(found) {
-            (
-                member.has_alternative,
-                member.others_are_full,
-                member.others_lose_too,
-                member.judgement.peer_avoids,
-            ) = beside;
+            member.beside = beside;
         }
     }
 

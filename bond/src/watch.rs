@@ -130,7 +130,7 @@ impl Member {
         let is_certain = report.unreported >= packets_to_miss(self.loss(now));
         // The last packets of a burst that a full link had no room for, and senders that wait after that, look the same.
         let may_be_full = self.quality.may_queue() || self.quality.capacity.was_full(now);
-        let may_fail = self.has_alternative && self.rule.down_delay.is_zero();
+        let may_fail = self.beside.has_alternative && self.rule.down_delay.is_zero();
         if may_fail && is_certain && !may_be_full {
             return self.fail(Cause::OneWay, now);
         }
@@ -199,7 +199,7 @@ impl Member {
             is_trial: self.life.phase == Phase::Trial
                 || (self.judgement.avoided.is_some() || self.is_punished) && around.has_traffic,
             reason: self.suspicion.reason(),
-            has_alternative: self.has_alternative,
+            has_alternative: self.beside.has_alternative,
             has_traffic: around.has_traffic,
             idle_for: around.idle_for,
             is_busy: around.is_busy && self.standby.is_none(),
@@ -235,7 +235,7 @@ impl Member {
     }
 
     fn can_fail(&self) -> bool {
-        self.life.phase == Phase::Up && self.has_alternative
+        self.life.phase == Phase::Up && self.beside.has_alternative
     }
 
     /// When missing answers become a failure.
@@ -313,7 +313,7 @@ impl Member {
             self.fail(Cause::Unproven, now);
         }
         news.wants_witness |= self.life.phase == Phase::Up
-            && self.has_alternative
+            && self.beside.has_alternative
             && self.prober.is_overdue(&watch, now);
         self.judge(settings, events, now);
         news
@@ -409,7 +409,7 @@ mod tests {
         let settings = PolicySettings::standard(BasePolicy::BalanceAware);
         let mut member = Member::example(&settings);
         let mut now = Instant::from_millis(0);
-        (member.is_used, member.has_alternative) = (true, true);
+        (member.is_used, member.beside.has_alternative) = (true, true);
         member.quality.add_round_trip(NEAR, now);
         for _ in 0..10 {
             now = now + TENTH;
