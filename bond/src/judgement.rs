@@ -56,6 +56,10 @@ pub(crate) struct Judgement {
     loses_since: Option<Instant>,
     /// It is avoided for what it loses.
     pub(crate) is_lossy: bool,
+    /// The peer avoids the wire for what it loses there.
+    pub(crate) peer_avoids: bool,
+    /// It waits, since it failed too often.
+    pub(crate) is_punished: bool,
     /// The capacity that the operator was told of last, bit/s.
     told_capacity: f32,
 }
@@ -211,7 +215,7 @@ impl Member {
             SOFT_LOSS
         };
         // What the peer left for its loss is as bad with less.
-        let is_confirmed = limits.loss.is_none() && self.beside.peer_avoids;
+        let is_confirmed = limits.loss.is_none() && self.judgement.peer_avoids;
         let loss_limit = match (limits.loss, is_confirmed) {
             (Some(limit), _) => limit,
             (None, true) => CONFIRMED * soft_loss,
@@ -331,9 +335,9 @@ impl Member {
         }
         self.fitness = fitness;
         let remaining = self.life.punishment.remaining();
-        if self.is_punished == remaining.is_zero() {
-            self.is_punished = !self.is_punished;
-            events.push(if self.is_punished {
+        if self.judgement.is_punished == remaining.is_zero() {
+            self.judgement.is_punished = !self.judgement.is_punished;
+            events.push(if self.judgement.is_punished {
                 EventKind::Punished {
                     path: self.label(),
                     remaining,
@@ -367,6 +371,30 @@ mod tests {
             };
             let found: Vec<Duration> = (10..60).map(&mut dwell_at).collect();
             assert_eq!([found[5], found[40]], dwells, "{base}");
+        }
+    }
+
+    /// What one port lost while the wire was full says nothing once another one is used.
+    #[test]
+    fn a_path_of_a_full_wire_is_not_left_for_what_it_lost() {
+        for (base, limit, is_full, avoided) in [
+            (BasePolicy::BalanceAware, None, true, false),
+            (BasePolicy::BalanceAware, None, false, true),
+            (BasePolicy::BalanceAware, Some(0.1), true, true),
+            (BasePolicy::ActiveBackup, None, true, true),
+        ] {
+            let mut settings = PolicySettings::standard(base);
+            settings.limits.loss = limit;
+            let mut member = Member::example(&settings);
+            member.life.phase = Phase::Up;
+            member.beside.wire_is_full = is_full;
+            for tenths in 10..50 {
+                let now = Instant::from_millis(100 * tenths);
+                member.quality.losses.add((10, 10), false, true, now);
+                member.judge(&settings, &mut Vec::new(), now);
+            }
+            let found = member.judgement.avoided.is_some();
+            assert_eq!(found, avoided, "{base}, {limit:?}, {is_full}");
         }
     }
 }

@@ -35,8 +35,6 @@ pub(crate) struct Beside {
     pub(crate) others_lose_too: bool,
     /// The wire is full: what one port of it lost may have been for that, although another one is used now.
     pub(crate) wire_is_full: bool,
-    /// The peer avoids the wire for what it loses there.
-    pub(crate) peer_avoids: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -79,7 +77,6 @@ pub(crate) struct Member {
     /// From the first unanswered question to the failure.
     pub(crate) detection: Option<Duration>,
     pub(crate) judgement: Judgement,
-    pub(crate) is_punished: bool,
 }
 
 impl Member {
@@ -118,7 +115,6 @@ impl Member {
             lag: 0,
             detection: None,
             judgement: Judgement::default(),
-            is_punished: false,
         }
     }
 

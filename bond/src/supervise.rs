@@ -119,17 +119,18 @@ impl Bond {
                 !links.is_empty() && links.iter().all(loses)
             });
             let wire = || self.members.values().filter(|m| m.shares_wire(member));
-            Beside {
+            let beside = Beside {
                 has_alternative,
                 others_are_full,
                 others_lose_too,
                 wire_is_full: wire().any(|port| port.is_used && is_full(port)),
-                peer_avoids: wire().any(|port| port.told().is_lossy),
-            }
+            };
+            let peer_avoids = wire().any(|port| port.told().is_lossy);
+            (beside, peer_avoids)
         };
-        let found: Vec<Beside> = self.members.values().map(|m| beside(m)).collect();
-        for (member, beside) in self.members.values_mut().zip(found) {
-            member.beside = beside;
+        let found: Vec<(Beside, bool)> = self.members.values().map(|m| beside(m)).collect();
+        for (member, found) in self.members.values_mut().zip(found) {
+            (member.beside, member.judgement.peer_avoids) = found;
         }
     }
 

@@ -197,7 +197,8 @@ impl Member {
             is_stock: around.is_stock,
             is_down: self.life.phase == Phase::Down,
             is_trial: self.life.phase == Phase::Trial
-                || (self.judgement.avoided.is_some() || self.is_punished) && around.has_traffic,
+                || (self.judgement.avoided.is_some() || self.judgement.is_punished)
+                    && around.has_traffic,
             reason: self.suspicion.reason(),
             has_alternative: self.beside.has_alternative,
             has_traffic: around.has_traffic,

@@ -195,7 +195,7 @@ fn a_full_path_that_failed_has_to_show_again_what_fits() {
         assert!(is_about(&capacity, rate, rate / 4), "{capacity:?}");
     }
     let mut unused = capacity.clone();
-    unused.expire(now + TENTH * 601);
+    unused.expire(now + TENTH * 101);
     assert!(is_about(&unused, rate, rate));
     // What comes all at once says nothing; half of what fitted proves half, and lets try a quarter more.
     now = report(&mut capacity, now, 1, rate / 2, 0.0);
@@ -208,6 +208,30 @@ fn a_full_path_that_failed_has_to_show_again_what_fits() {
     now = report(&mut capacity, now, 60, rate / 10, 0.0);
     capacity.doubt(now);
     assert!(is_about(&capacity, rate, rate));
+}
+
+/// A zerotier-one reports a second's packets, some of which left before the path failed.
+#[test]
+fn what_was_lost_before_a_failure_is_no_overload_after_it() {
+    let run = |rest: u32| {
+        let mut capacity = Capacity::default();
+        let mut now = report(
+            &mut capacity,
+            Instant::from_millis(0),
+            10,
+            5_000_000,
+            40_000.0,
+        );
+        capacity.doubt(now);
+        now = now + TENTH * rest;
+        let delivery = (45_000, Some(90_000));
+        capacity.add_round_trip(10_000.0, now);
+        capacity.add_delivery(delivery, (60, 60), TENTH * 10, (10_000.0, true), now);
+        capacity.get().expect("it was full").0
+    };
+    assert!(run(10).abs_diff(5_000_000) < 10_000, "{}", run(10));
+    // Later than that it tells of what left since.
+    assert!(run(40).abs_diff(360_000) < 1000, "{}", run(40));
 }
 
 /// A path whose rate is cut carries nothing for a while before it is taken for failed.
