@@ -241,7 +241,9 @@ impl Bond {
             member
                 .quality
                 .add_round_trips(&samples.round_trips, ours, now);
-            let (delivered, lost) = (samples.delivered.into(), samples.lost.into());
+            let works = member.life.phase == Phase::Up;
+            let lost = if works { samples.lost } else { 0 };
+            let (delivered, lost) = (samples.delivered.into(), lost.into());
             // What arrived, without what did not, would make any path look good.
             if samples.tells_loss {
                 member.quality.add_outcomes(delivered, lost, now);

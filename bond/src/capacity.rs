@@ -33,8 +33,9 @@ const PRESSURE_TIME: f32 = 0.5;
 const PRESSED: Duration = Duration::from_millis(1500);
 /// Without that, less that arrives by up to [`SURPRISE`] changes the estimate by this part.
 const PATIENT: f64 = 0.02;
-/// While it is known how much fits on another path, one that was never full may carry this much more than it does; and one that
-/// is doubted more than was expected.
+/// While it is known how much fits on another path, one that was never full may carry this much more than it does.
+const RAISE: f64 = 1.5;
+/// A path that is doubted may carry this much more than it does.
 pub(crate) const GROWTH: f64 = 1.25;
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -123,8 +124,11 @@ impl Capacity {
         let loss = lost as f64 / all.max(1) as f64;
         // What is reported that seldom may have been lost before the path failed.
         let is_old = self.is_seldom && self.doubt.is_recent(AWAITED, now);
-        let overloaded =
-            self.is_overload(bytes, loss, interval) && all >= ENOUGH_PACKETS && !is_old;
+        let is_told = all >= ENOUGH_PACKETS && !is_old;
+        let overloaded = self.is_overload(bytes, loss, interval) && is_told;
+        if is_told && loss > OVERLOAD && self.queue.is_standing(now) {
+            self.pressed = now;
+        }
         self.add(
             (bytes, left.unwrap_or(counted)),
             interval,
@@ -157,7 +161,8 @@ impl Capacity {
         let elapsed = now.duration_since(since);
         if elapsed >= WINDOW {
             let delivered = (self.sent as f64 * (1.0 - loss)) as u64;
-            let overloaded = self.is_overload(delivered, loss, elapsed);
+            // Of a path that failed nobody says when that was lost.
+            let overloaded = self.is_overload(delivered, loss, elapsed) && !self.doubt.is_open();
             self.add(
                 (delivered, self.sent),
                 elapsed,
@@ -283,7 +288,7 @@ impl Capacity {
             return;
         }
         let (bits, time) = self.windows.rate(MEASUREMENT);
-        let raised = bits * GROWTH;
+        let raised = bits * RAISE;
         if time >= MEASUREMENT && bits > LEAST * 8.0 && raised > self.bits.into() {
             self.bits = raised as f32;
             self.confirmed = now;
@@ -332,7 +337,7 @@ impl Capacity {
         if !self.is_counted(now) {
             self.full_since = None;
         }
-        self.doubt.expire(now);
+        self.doubt.expire(self.bits.into(), now);
         if self.kind != Kind::Unknown && self.confirmed + MEMORY < now {
             self.kind = Kind::Unknown;
             self.bits = 0.0;

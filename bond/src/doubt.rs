@@ -12,9 +12,11 @@ use crate::packed::tenths;
 const DOUBTED: f64 = 0.25;
 /// What arrives proves all of what fitted if it is this part of that.
 const PROVES: f64 = 0.8;
-/// For so long at most: if nothing is put on it nothing shows, and who then puts too much on it learns so within a second.
+/// For so long: if nothing is put on it nothing shows. Then more is expected, by this factor each time that the shorter time
+/// has passed: who puts a little too much on a path learns so within seconds, and who puts far too much on it makes it fail.
 const DOUBTED_FOR: Duration = Duration::from_secs(10);
-/// Or for so long.
+const STEP: f64 = 2.0;
+/// That time, and how long a doubt lasts of which it will soon be known whether it is true.
 const BRIEFLY: Duration = Duration::from_secs(5);
 
 /// A doubt about what was measured, or none.
@@ -81,9 +83,15 @@ impl Doubt {
         self.since = self.since.max(tenths(now));
     }
 
-    /// Ends if it has lasted too long; call now and then while the path works.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        if self.is_open() && !self.is_recent(DOUBTED_FOR, now) {
+    /// Ends, by steps, if it has lasted too long; call now and then while the path works, on which so much was `measured`.
+    pub(crate) fn expire(&mut self, measured: f64, now: Instant) {
+        if !self.is_open() || self.is_recent(DOUBTED_FOR, now) {
+            return;
+        }
+        if f64::from(self.expected) * STEP < measured {
+            self.expected *= STEP as f32;
+            self.since = tenths(now - (DOUBTED_FOR - BRIEFLY));
+        } else {
             self.end();
         }
     }
@@ -94,7 +102,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_doubt_ends_with_what_proves_it_wrong_or_after_ten_seconds() {
+    fn a_doubt_ends_with_what_proves_it_wrong_or_by_steps() {
         let at = Instant::from_millis;
         let mut doubt = Doubt::default();
         assert_eq!(doubt.expected(8e6), 8e6);
@@ -120,15 +128,19 @@ mod tests {
         assert!(!proven.is_open());
         let mut brief = Doubt::default();
         brief.begin_briefly(8e6, at(100_000));
-        brief.expire(at(105_000));
+        brief.expire(8e6, at(105_000));
         assert_eq!(brief.expected(8e6), 2e6);
-        brief.expire(at(105_100));
+        brief.expire(8e6, at(105_100));
+        assert_eq!(brief.expected(8e6), 4e6);
+        brief.expire(8e6, at(110_100));
+        assert_eq!(brief.expected(8e6), 4e6);
+        brief.expire(8e6, at(110_200));
         assert!(!brief.is_open());
         // Its time begins when the path works again.
         doubt.note_revived(at(500_000));
-        doubt.expire(at(510_000));
+        doubt.expire(8e6, at(510_000));
         assert!(doubt.is_open());
-        doubt.expire(at(510_100));
+        doubt.expire(8e6, at(510_100));
         assert!(!doubt.is_open());
     }
 }

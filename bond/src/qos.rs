@@ -108,6 +108,8 @@ pub struct QosLedger {
     last_heard: Option<Instant>,
     /// When the first packet of all that were ever reported was sent: the peer records none before it has the path in a bond.
     recorded_since: Option<Instant>,
+    /// The path works since then.
+    works_since: Option<Instant>,
     /// When the latest packet of all that were ever reported was sent.
     covered_until: Option<Instant>,
     /// Reports in a row that had room for far more than what they held.
@@ -132,6 +134,7 @@ impl QosLedger {
             full_until: None,
             last_heard: None,
             recorded_since: None,
+            works_since: None,
             covered_until: None,
             sparse: 0,
             full_to: None,
@@ -204,6 +207,11 @@ impl QosLedger {
             self.interval
         };
         Some(last + wait)
+    }
+
+    /// The path works since then ([`crate::Bond::works_since`]): what is missing of what left before is missing for that.
+    pub fn note_working(&mut self, since: Option<Instant>) {
+        self.works_since = since.or(self.works_since);
     }
 
     /// A report of the peer arrived on this path.
@@ -294,6 +302,7 @@ impl QosLedger {
     ) -> (u32, Option<Instant>) {
         let was_recorded = |sent: &Sent| {
             self.recorded_since.is_some_and(|since| sent.at >= since)
+                && self.works_since.is_none_or(|since| sent.at >= since)
                 && self.full_until.is_none_or(|until| sent.at > until)
         };
         // What a report in between held that was lost seems to be lost, and so does what found no room among all that waited for

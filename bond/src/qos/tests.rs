@@ -118,6 +118,24 @@ fn what_was_sent_before_the_peer_recorded_anything_is_not_lost() {
 }
 
 #[test]
+fn what_was_sent_before_the_path_failed_is_not_lost() {
+    let mut ledger = QosLedger::new(SECOND);
+    let record = |id| QosRecord {
+        packet: PacketId(id),
+        holding_time_ms: 0,
+    };
+    for (id, sent) in [(1, 0), (3, 100), (5, 200), (7, 800), (9, 900), (11, 1200)] {
+        ledger.handle_sent(PacketId(id), 2, at(sent));
+    }
+    ledger.handle_report(&[record(1)], at(10));
+    ledger.note_working(Some(at(700)));
+    // That it failed again meanwhile changes nothing.
+    ledger.note_working(None);
+    let samples = ledger.handle_report(&[record(9), record(11)], at(1210));
+    assert_eq!((samples.delivered, samples.lost), (2, 1));
+}
+
+#[test]
 fn impossible_holding_times_give_no_sample() {
     let mut ledger = QosLedger::new(SECOND);
     ledger.handle_sent(PacketId(1), 2, at(0));

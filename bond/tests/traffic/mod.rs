@@ -338,10 +338,11 @@ impl Network {
                 }
                 Arrival::Report(id, records) => {
                     let link = self.links.get_mut(&id).expect("a link");
+                    let since = self.bond.works_since(id);
                     let samples = link
                         .stock
                         .as_mut()
-                        .map(|stock| stock.samples(&records, now - stock::SETTLE));
+                        .map(|stock| stock.samples(&records, now - stock::SETTLE, since));
                     if let Some(samples) = samples {
                         self.bond.handle_qos_report(id, &samples, now);
                     }

@@ -86,8 +86,14 @@ impl Stock {
         Some(records)
     }
 
-    /// It came back at that time.
-    pub(super) fn samples(&mut self, records: &[QosRecord], at: Instant) -> bond::qos::QosSamples {
+    /// It came back at that time, on a path that works since another.
+    pub(super) fn samples(
+        &mut self,
+        records: &[QosRecord],
+        at: Instant,
+        since: Option<Instant>,
+    ) -> bond::qos::QosSamples {
+        self.ledger.note_working(since);
         self.ledger.handle_report(records, at)
     }
 }

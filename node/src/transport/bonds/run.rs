@@ -35,6 +35,9 @@ fn settle_reports(now: Instant, bonded: &mut Bonded) {
             .reports
             .pop_front_if(|(at, _)| *at + timers::QOS_SETTLE <= now)
         {
+            let bond = bonded.bond.as_ref();
+            path.ledger
+                .note_working(bond.and_then(|bond| bond.works_since(path.id)));
             let samples = path.ledger.handle_report(&records, arrived);
             if let Some(bond) = &mut bonded.bond {
                 bond.handle_qos_report(path.id, &samples, now);
