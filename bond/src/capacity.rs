@@ -37,6 +37,9 @@ const PATIENT: f64 = 0.02;
 const RAISE: f64 = 1.5;
 /// A path that is doubted may carry this much more than it does.
 pub(crate) const GROWTH: f64 = 1.25;
+/// By this factor.
+const PAST: f64 = 1.5;
+const CAUGHT_UP: Duration = Duration::from_millis(1500);
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
 /// Losses are remembered so long.
@@ -65,6 +68,16 @@ enum Kind {
     Measured,
 }
 
+/// How often the peer says what arrives.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Reports {
+    #[default]
+    Often,
+    Seldom,
+    /// Seldom, and a doubt has begun: the next report tells of the time before, too.
+    Mixed,
+}
+
 /// What is known of one path's capacity in our direction.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Capacity {
@@ -78,8 +91,7 @@ pub(crate) struct Capacity {
     last_full: Option<Instant>,
     queue: FeltQueue,
     last_report: Option<Instant>,
-    /// The peer reports seldom.
-    is_seldom: bool,
+    reports: Reports,
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
     clean_rate: CleanRate,
@@ -115,7 +127,11 @@ impl Capacity {
     ) {
         // What left since the report before, as if that had taken as long as what arrived.
         let before = self.last_report.replace(now);
-        self.is_seldom = left.is_some();
+        let next = match left {
+            Some(_) => Reports::Seldom,
+            None => Reports::Often,
+        };
+        let is_mixed = std::mem::replace(&mut self.reports, next) == Reports::Mixed;
         let since = self.sent_since.take().or(before);
         let elapsed = now.duration_since(since.unwrap_or(now)).as_secs_f64();
         let part = (interval.as_secs_f64() / elapsed.max(1e-3)).min(1.0);
@@ -123,11 +139,14 @@ impl Capacity {
         let all = packets.saturating_add(lost);
         let loss = lost as f64 / all.max(1) as f64;
         // What is reported that seldom may have been lost before the path failed.
-        let is_old = self.is_seldom && self.doubt.is_recent(AWAITED, now);
+        let is_old = left.is_some() && self.doubt.is_recent(AWAITED, now);
         let is_told = all >= ENOUGH_PACKETS && !is_old;
         let overloaded = self.is_overload(bytes, loss, interval) && is_told;
         if is_told && loss > OVERLOAD && self.queue.is_standing(now) {
             self.pressed = now;
+        }
+        if is_mixed && self.is_past(bytes, interval) {
+            return;
         }
         self.add(
             (bytes, left.unwrap_or(counted)),
@@ -139,6 +158,12 @@ impl Capacity {
         );
     }
 
+    /// So much more arrived within that time than is expected from now on that it tells of the time before.
+    fn is_past(&self, bytes: u64, interval: Duration) -> bool {
+        let bits = bytes as f64 * 8.0 / interval.as_secs_f64().max(1e-3);
+        self.doubt.is_open() && bits > PAST * self.doubt.expected(self.bits.into())
+    }
+
     /// So much left, at so many bit/s of late; `loss` of it does not arrive.
     pub(crate) fn add_sent(
         &mut self,
@@ -148,6 +173,7 @@ impl Capacity {
         now: Instant,
     ) {
         if ours && self.have_senders_given_way(rate, least, now) {
+            self.note_doubt();
             self.doubt.begin_briefly(self.bits.into(), now);
         }
         if self.last_report.is_some_and(|last| now < last + REPORTED) {
@@ -185,7 +211,12 @@ impl Capacity {
             .is_some_and(|last| last + SELDOM <= now && now <= last + AWAITED);
         // By the last report, or the one before if that tells of the fall, as much was sent as fits: the rate has not just begun to
         // grow.
+        // So is what has been full for long enough for rates to have caught up with that.
+        let is_caught_up = self
+            .full_since
+            .is_some_and(|since| since + CAUGHT_UP <= now);
         is_awaited
+            && is_caught_up
             && self.get().is_some()
             && rate < least_rate
             && self.windows.rate_before(LONGEST_WINDOW, least_rate).0 >= least_rate
@@ -298,9 +329,17 @@ impl Capacity {
         }
     }
 
+    /// A doubt begins, unless there is one.
+    fn note_doubt(&mut self) {
+        if self.reports == Reports::Seldom && !self.doubt.is_open() {
+            self.reports = Reports::Mixed;
+        }
+    }
+
     /// The path has failed, or fell silent as another one of its link did.
     pub(crate) fn doubt(&mut self, now: Instant) {
         if self.was_used_up(now) {
+            self.note_doubt();
             self.doubt.begin(self.bits.into(), now);
         }
         // What arrived until then says nothing of what will; that nothing arrives meanwhile does: the first packets that do come
@@ -324,9 +363,9 @@ impl Capacity {
 
     /// Something was carried of late.
     fn is_counted(&self, now: Instant) -> bool {
-        let patience = match self.is_seldom {
-            true => AWAITED,
-            false => LONGEST_WINDOW,
+        let patience = match self.reports {
+            Reports::Often => LONGEST_WINDOW,
+            Reports::Seldom | Reports::Mixed => AWAITED,
         };
         let is_recent = |last: Option<Instant>, time| last.is_some_and(|last| now <= last + time);
         is_recent(self.sent_since, LONGEST_WINDOW) || is_recent(self.last_report, patience)
