@@ -19,6 +19,9 @@ const TRIAL_LASTS: u32 = 20;
 const GROWS: f32 = 1.1;
 const LOOK: u8 = 3;
 const TRIAL_AT_MOST: u32 = 40;
+/// BBR begins by sending up to so many times what arrives: 2 / ln 2 (Cardwell et al., BBR: congestion-based congestion control,
+/// 2016).
+const STARTUP: f64 = 2.89;
 const TRIAL_PAUSE: u16 = 10;
 const FAILED_TRIAL_PAUSE: u16 = 60;
 /// What may fill its path, since nobody knows how much fits there or it is about as much, tries another such path if it sends so
@@ -193,8 +196,10 @@ impl Trials {
         let before = f64::from(trial.rate);
         let (failed, pause) = match (found.from, found.to) {
             (Some(from), Some(to)) => (to < from / GAIN, FAILED_TRIAL_PAUSE),
-            // What fills its path is content with less for a moment.
-            (Some(_), None) if trial.was_full => (found.rate < before / 2.0, FAILED_TRIAL_PAUSE),
+            // What fills its path is content with less for a moment, and it may have sent far more than it got there.
+            (Some(_), None) if trial.was_full => {
+                (found.rate < before / STARTUP, FAILED_TRIAL_PAUSE)
+            }
             (_, to) => {
                 let rate = to.map_or(found.rate, |bits| bits / 8.0);
                 (rate < GAIN * before, COMPARED_FOR)
@@ -246,7 +251,7 @@ mod tests {
         for from in [None, Some(8e6)] {
             assert_eq!(judged(from, None, 9e6, 1900), None);
             assert_eq!(judged(from, None, 9e6, 2000), Some(false));
-            assert_eq!(judged(from, None, 0.4e6, 2000), Some(true));
+            assert_eq!(judged(from, None, 0.3e6, 2000), Some(true));
             assert_eq!(judged(from, Some(80e6), 0.4e6, 100), Some(false));
             assert_eq!(judged(from, Some(2e6), 0.9e6, 100), Some(true));
         }
@@ -265,7 +270,7 @@ mod tests {
         }
         assert_eq!(look(0.22e6, 3600), Some(true));
         // What fills its path is content with as much elsewhere; what may not fill it wants more.
-        assert_eq!(judged(Some(8e6), None, 0.6e6, 2000), Some(false));
+        assert_eq!(judged(Some(8e6), None, 0.4e6, 2000), Some(false));
         assert_eq!(judged(None, None, 1.1e6, 2000), Some(true));
         assert_eq!(judged(Some(8e6), Some(8e6), 1e6, 500), Some(false));
         assert_eq!(judged(None, Some(8e6), 1e6, 500), Some(true));
