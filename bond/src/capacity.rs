@@ -37,8 +37,9 @@ const PATIENT: f64 = 0.02;
 const RAISE: f64 = 1.5;
 /// A path that is doubted may carry this much more than it does.
 pub(crate) const GROWTH: f64 = 1.25;
-/// By this factor.
+/// A report that spans the beginning of a doubt tells of the time before if it tells of more than is expected, by this factor.
 const PAST: f64 = 1.5;
+/// A smoothed rate has caught up with what is sent after so long.
 const CAUGHT_UP: Duration = Duration::from_millis(1500);
 /// What was measured so long ago is not known any more.
 const MEMORY: Duration = Duration::from_secs(600);
@@ -209,9 +210,8 @@ impl Capacity {
         let is_awaited = self
             .last_report
             .is_some_and(|last| last + SELDOM <= now && now <= last + AWAITED);
-        // By the last report, or the one before if that tells of the fall, as much was sent as fits: the rate has not just begun to
-        // grow.
-        // So is what has been full for long enough for rates to have caught up with that.
+        // By the last report, or the one before if that tells of the fall, as much was sent as fits, and the path has been full for a
+        // while: the rate has not just begun to grow.
         let is_caught_up = self
             .full_since
             .is_some_and(|since| since + CAUGHT_UP <= now);
@@ -376,7 +376,8 @@ impl Capacity {
         if !self.is_counted(now) {
             self.full_since = None;
         }
-        self.doubt.expire(self.bits.into(), now);
+        let is_exact = self.kind == Kind::Measured && self.reports == Reports::Often;
+        self.doubt.expire(self.bits.into(), is_exact, now);
         if self.kind != Kind::Unknown && self.confirmed + MEMORY < now {
             self.kind = Kind::Unknown;
             self.bits = 0.0;

@@ -16,7 +16,8 @@ const PROVES: f64 = 0.8;
 /// has passed: who puts a little too much on a path learns so within seconds, and who puts far too much on it makes it fail.
 const DOUBTED_FOR: Duration = Duration::from_secs(10);
 const STEP: f64 = 2.0;
-/// That time, and how long a doubt lasts of which it will soon be known whether it is true.
+/// That time, and how long a doubt lasts of which it will soon be known whether it is true: where the peer says ten times a second
+/// what arrives, that is any.
 const BRIEFLY: Duration = Duration::from_secs(5);
 
 /// A doubt about what was measured, or none.
@@ -83,12 +84,14 @@ impl Doubt {
         self.since = self.since.max(tenths(now));
     }
 
-    /// Ends, by steps, if it has lasted too long; call now and then while the path works, on which so much was `measured`.
-    pub(crate) fn expire(&mut self, measured: f64, now: Instant) {
-        if !self.is_open() || self.is_recent(DOUBTED_FOR, now) {
+    /// Ends if it has lasted too long; call now and then while the path works, on which so much was `measured`. Unless that
+    /// `is_exact`, and will soon be so again, it ends by steps.
+    pub(crate) fn expire(&mut self, measured: f64, is_exact: bool, now: Instant) {
+        let lasts = if is_exact { BRIEFLY } else { DOUBTED_FOR };
+        if !self.is_open() || self.is_recent(lasts, now) {
             return;
         }
-        if f64::from(self.expected) * STEP < measured {
+        if !is_exact && f64::from(self.expected) * STEP < measured {
             self.expected *= STEP as f32;
             self.since = tenths(now - (DOUBTED_FOR - BRIEFLY));
         } else {
@@ -128,19 +131,25 @@ mod tests {
         assert!(!proven.is_open());
         let mut brief = Doubt::default();
         brief.begin_briefly(8e6, at(100_000));
-        brief.expire(8e6, at(105_000));
+        brief.expire(8e6, false, at(105_000));
         assert_eq!(brief.expected(8e6), 2e6);
-        brief.expire(8e6, at(105_100));
+        brief.expire(8e6, false, at(105_100));
         assert_eq!(brief.expected(8e6), 4e6);
-        brief.expire(8e6, at(110_100));
+        brief.expire(8e6, false, at(110_100));
         assert_eq!(brief.expected(8e6), 4e6);
-        brief.expire(8e6, at(110_200));
+        brief.expire(8e6, false, at(110_200));
         assert!(!brief.is_open());
+        let mut exact = doubt;
+        exact.note_revived(at(200_000));
+        exact.expire(8e6, true, at(205_000));
+        assert!(exact.is_open());
+        exact.expire(8e6, true, at(205_100));
+        assert!(!exact.is_open());
         // Its time begins when the path works again.
         doubt.note_revived(at(500_000));
-        doubt.expire(8e6, at(510_000));
+        doubt.expire(8e6, false, at(510_000));
         assert!(doubt.is_open());
-        doubt.expire(8e6, at(510_100));
+        doubt.expire(8e6, false, at(510_100));
         assert!(!doubt.is_open());
     }
 }

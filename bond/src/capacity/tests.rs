@@ -195,9 +195,9 @@ fn a_full_path_that_failed_has_to_show_again_what_fits() {
         assert!(is_about(&capacity, rate, rate / 4), "{capacity:?}");
     }
     let mut unused = capacity.clone();
-    unused.expire(now + TENTH * 101);
-    assert!(is_about(&unused, rate, rate / 2));
-    unused.expire(now + TENTH * 152);
+    unused.expire(now + TENTH * 50);
+    assert!(is_about(&unused, rate, rate / 4));
+    unused.expire(now + TENTH * 51);
     assert!(is_about(&unused, rate, rate));
     // What comes all at once says nothing; half of what fitted proves half, and lets try a quarter more.
     now = report(&mut capacity, now, 1, rate / 2, 0.0);
@@ -210,6 +210,39 @@ fn a_full_path_that_failed_has_to_show_again_what_fits() {
     now = report(&mut capacity, now, 60, rate / 10, 0.0);
     capacity.doubt(now);
     assert!(is_about(&capacity, rate, rate));
+}
+
+/// A zerotier-one's first report after packets began to queue while less was sent tells of a time before that as well: neither
+/// that as much arrives as ever says anything, nor that half of it does.
+#[test]
+fn a_report_of_before_and_after_is_no_measurement() {
+    for mixed in [1_000_000, 500_000] {
+        let mut capacity = Capacity::default();
+        let deliver = |capacity: &mut Capacity, bytes, now| {
+            let queue = (10_000.0, true);
+            capacity.add_round_trip(90_000.0, now);
+            capacity.add_delivery((bytes, Some(bytes)), (100, 0), TENTH * 10, queue, now);
+        };
+        let known = |capacity: &Capacity| capacity.known(true).map(|bits| bits / 100_000);
+        for second in 1..5 {
+            deliver(
+                &mut capacity,
+                1_000_000,
+                Instant::from_millis(1000 * second),
+            );
+        }
+        assert_eq!(known(&capacity), Some(79));
+        let mut now = Instant::from_millis(4600);
+        capacity.add_round_trip(90_000.0, now);
+        capacity.add_sent((20_000, 4e6), 0.0, (10_000.0, true), now);
+        assert_eq!(known(&capacity), Some(19));
+        now = now + TENTH;
+        deliver(&mut capacity, mixed, now);
+        assert_eq!(known(&capacity), Some(19), "{mixed}");
+        now = now + TENTH * 10;
+        deliver(&mut capacity, 101_000, now);
+        assert_eq!(known(&capacity), Some(8), "{mixed}");
+    }
 }
 
 /// Nearly as much arrives as is sent, and less than once fitted: it may be that senders gave way, and the queue is still felt.
