@@ -26,7 +26,7 @@ const LEAST: f64 = 5_000.0;
 /// A measurement that differs by more takes the place of the old one; others change it by a tenth.
 const SURPRISE: f64 = 0.2;
 /// Less that arrives shows that less fits only while more is sent than arrives, by this factor, or much is lost: a queue is
-/// felt for a while after senders have paused, or moved to another path. This is how long it shows so.
+/// felt for a while after senders have paused, or moved to another path. This is how long it shows so if the queue stands.
 const PRESSURE: f32 = 1.3;
 /// Seconds after which the comparison has forgotten most.
 const PRESSURE_TIME: f32 = 0.5;
@@ -277,8 +277,9 @@ impl Capacity {
         // Of what is sent to a peer that does not report, nobody knows what arrives.
         let is_proof = kind != Kind::Measured
             || bits >= known
-            || now <= self.pressed + PRESSED
-            || self.doubt.is_open() && self.queue.is_standing(now);
+            || now == self.pressed
+            || (now <= self.pressed + PRESSED || self.doubt.is_open())
+                && self.queue.is_standing(now);
         let differs = (bits - known).abs() > SURPRISE * known;
         if is_full && is_known && !is_proof {
             if !differs {

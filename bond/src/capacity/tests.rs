@@ -212,6 +212,42 @@ fn a_full_path_that_failed_has_to_show_again_what_fits() {
     assert!(is_about(&capacity, rate, rate));
 }
 
+/// Three times what fits was sent, and then flows moved away: until the queue is felt anew less that arrives says nothing.
+#[test]
+fn what_was_too_much_and_left_makes_no_path_narrow() {
+    let run = |is_felt_anew: bool| {
+        let mut capacity = Capacity::default();
+        let mut now = report(
+            &mut capacity,
+            Instant::from_millis(0),
+            20,
+            5_000_000,
+            50_000.0,
+        );
+        let mut deliver = |bits: u64, left: u64, is_felt: bool| {
+            now = now + TENTH;
+            capacity.add_sent((left / 80, f64::INFINITY), 0.0, (10_000.0, true), now);
+            if is_felt {
+                capacity.add_round_trip(60_000.0, now);
+            }
+            capacity.add_delivery((bits / 80, None), (100, 0), TENTH, (10_000.0, true), now);
+            capacity.get().map_or(0, |(bits, _)| bits)
+        };
+        for _ in 0..5 {
+            deliver(5_000_000, 15_000_000, true);
+        }
+        // It takes a while to forget that.
+        for _ in 0..8 {
+            deliver(5_000_000, 5_000_000, is_felt_anew);
+        }
+        (0..6)
+            .map(|_| deliver(2_500_000, 2_500_000, is_felt_anew))
+            .min()
+    };
+    assert!(run(false) > Some(4_500_000), "{:?}", run(false));
+    assert!(run(true) < Some(3_000_000), "{:?}", run(true));
+}
+
 /// A zerotier-one's first report after packets began to queue while less was sent tells of a time before that as well: neither
 /// that as much arrives as ever says anything, nor that half of it does.
 #[test]
