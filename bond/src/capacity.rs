@@ -75,8 +75,6 @@ enum Reports {
     #[default]
     Often,
     Seldom,
-    /// Seldom, and a doubt has begun: the next report tells of the time before, too.
-    Mixed,
 }
 
 /// What is known of one path's capacity in our direction.
@@ -97,6 +95,8 @@ pub(crate) struct Capacity {
     lately: (f32, f32),
     clean_rate: CleanRate,
     doubt: Doubt,
+    /// A doubt has begun since the last report: the next one, if they are seldom, tells of the time before, too.
+    is_next_mixed: bool,
     /// When more was sent than fits.
     pressed: Instant,
     /// What left since then.
@@ -128,11 +128,11 @@ impl Capacity {
     ) {
         // What left since the report before, as if that had taken as long as what arrived.
         let before = self.last_report.replace(now);
-        let next = match left {
+        self.reports = match left {
             Some(_) => Reports::Seldom,
             None => Reports::Often,
         };
-        let is_mixed = std::mem::replace(&mut self.reports, next) == Reports::Mixed;
+        let is_mixed = std::mem::take(&mut self.is_next_mixed) && left.is_some();
         let since = self.sent_since.take().or(before);
         let elapsed = now.duration_since(since.unwrap_or(now)).as_secs_f64();
         let part = (interval.as_secs_f64() / elapsed.max(1e-3)).min(1.0);
@@ -174,7 +174,7 @@ impl Capacity {
         now: Instant,
     ) {
         if ours && self.have_senders_given_way(rate, least, now) {
-            self.note_doubt();
+            self.is_next_mixed |= !self.doubt.is_open();
             self.doubt.begin_briefly(self.bits.into(), now);
         }
         if self.last_report.is_some_and(|last| now < last + REPORTED) {
@@ -330,18 +330,11 @@ impl Capacity {
         }
     }
 
-    /// A doubt begins, unless there is one.
-    fn note_doubt(&mut self) {
-        if self.reports == Reports::Seldom && !self.doubt.is_open() {
-            self.reports = Reports::Mixed;
-        }
-    }
-
     /// The path has failed, or fell silent as another one of its link did.
     pub(crate) fn doubt(&mut self, now: Instant) {
         if self.was_used_up(now) {
-            self.note_doubt();
-            self.doubt.begin(self.bits.into(), now);
+            self.is_next_mixed |= !self.doubt.is_open();
+            self.doubt.begin(self.bits.into(), self.is_exact(), now);
         }
         // What arrived until then says nothing of what will; that nothing arrives meanwhile does: the first packets that do come
         // all at once.
@@ -351,7 +344,12 @@ impl Capacity {
 
     /// The path works again.
     pub(crate) fn note_revived(&mut self, now: Instant) {
-        self.doubt.note_revived(now);
+        self.doubt.note_revived(self.is_exact(), now);
+    }
+
+    /// What fits was measured, and would soon be so again.
+    fn is_exact(&self) -> bool {
+        self.kind == Kind::Measured && self.reports == Reports::Often
     }
 
     /// Until it fell silent as much was carried as fits, or packets queued.
@@ -366,7 +364,7 @@ impl Capacity {
     fn is_counted(&self, now: Instant) -> bool {
         let patience = match self.reports {
             Reports::Often => LONGEST_WINDOW,
-            Reports::Seldom | Reports::Mixed => AWAITED,
+            Reports::Seldom => AWAITED,
         };
         let is_recent = |last: Option<Instant>, time| last.is_some_and(|last| now <= last + time);
         is_recent(self.sent_since, LONGEST_WINDOW) || is_recent(self.last_report, patience)
@@ -377,8 +375,7 @@ impl Capacity {
         if !self.is_counted(now) {
             self.full_since = None;
         }
-        let is_exact = self.kind == Kind::Measured && self.reports == Reports::Often;
-        self.doubt.expire(self.bits.into(), is_exact, now);
+        self.doubt.expire(self.bits.into(), self.is_exact(), now);
         if self.kind != Kind::Unknown && self.confirmed + MEMORY < now {
             self.kind = Kind::Unknown;
             self.bits = 0.0;

@@ -16,8 +16,8 @@ const PROVES: f64 = 0.8;
 /// has passed: who puts a little too much on a path learns so within seconds, and who puts far too much on it makes it fail.
 const DOUBTED_FOR: Duration = Duration::from_secs(10);
 const STEP: f64 = 2.0;
-/// That time, and how long a doubt lasts of which it will soon be known whether it is true: where the peer says ten times a second
-/// what arrives, that is any.
+/// That time, and for how long it is taken for so little if it will soon be known whether that is true: where the peer says
+/// ten times a second what arrives it always will.
 const BRIEFLY: Duration = Duration::from_secs(5);
 
 /// A doubt about what was measured, or none.
@@ -25,25 +25,40 @@ const BRIEFLY: Duration = Duration::from_secs(5);
 pub(crate) struct Doubt {
     /// Bit/s; 0: there is no doubt.
     expected: f32,
-    /// Since when it is doubted, or has worked again, in tenths of a second.
-    since: u32,
+    /// When the path failed, or worked again, in tenths of a second; 0 if it did not fail.
+    failed: u32,
+    /// Until when no more is expected unless more arrives, in the same.
+    until: u32,
+}
+
+/// Tenths of a second.
+fn later(now: Instant, time: Duration) -> u32 {
+    tenths(now + time)
+}
+
+/// How long no more is expected. What was measured `is_exact`, and will soon be so again.
+fn holds(is_exact: bool) -> Duration {
+    if is_exact { BRIEFLY } else { DOUBTED_FOR }
 }
 
 impl Doubt {
-    /// From now on `measured`, in bit/s, is doubted. Another failure before anything was measured is no second reason.
-    pub(crate) fn begin(&mut self, measured: f64, now: Instant) {
+    /// The path failed: from now on `measured`, in bit/s, is doubted. Another failure before anything was measured is no second
+    /// reason. What was measured `is_exact` if it will soon be so again.
+    pub(crate) fn begin(&mut self, measured: f64, is_exact: bool, now: Instant) {
         if !self.is_open() {
-            self.expected = (measured * DOUBTED) as f32;
-            self.since = tenths(now);
+            *self = Self {
+                expected: (measured * DOUBTED) as f32,
+                failed: tenths(now),
+                until: later(now, holds(is_exact)),
+            };
         }
     }
 
-    /// The same for a moment: if it is true, it will soon be measured.
+    /// The same of a path that did not fail: if it has become narrower, that will soon be measured.
     pub(crate) fn begin_briefly(&mut self, measured: f64, now: Instant) {
         if !self.is_open() {
-            self.begin(measured, now);
-            let rest = DOUBTED_FOR - BRIEFLY;
-            self.since = self.since.saturating_sub(tenths(Instant::default() + rest));
+            self.begin(measured, true, now);
+            self.failed = 0;
         }
     }
 
@@ -51,9 +66,9 @@ impl Doubt {
         self.expected > 0.0
     }
 
-    /// The doubt began, or the path came back, no longer ago than that.
+    /// The path is doubted, and failed or came back no longer ago than that.
     pub(crate) fn is_recent(&self, time: Duration, now: Instant) -> bool {
-        self.is_open() && tenths(now) <= self.since + tenths(Instant::default() + time)
+        self.is_open() && tenths(now) <= self.failed + later(Instant::ZERO, time)
     }
 
     /// What to expect of a path, in bit/s, on which that was measured.
@@ -80,20 +95,20 @@ impl Doubt {
     }
 
     /// The path works again: from now on it can show what fits.
-    pub(crate) fn note_revived(&mut self, now: Instant) {
-        self.since = self.since.max(tenths(now));
+    pub(crate) fn note_revived(&mut self, is_exact: bool, now: Instant) {
+        self.failed = tenths(now);
+        self.until = self.until.max(later(now, holds(is_exact)));
     }
 
     /// Ends if it has lasted too long; call now and then while the path works, on which so much was `measured`. Unless that
-    /// `is_exact`, and will soon be so again, it ends by steps.
+    /// `is_exact` it ends by steps.
     pub(crate) fn expire(&mut self, measured: f64, is_exact: bool, now: Instant) {
-        let lasts = if is_exact { BRIEFLY } else { DOUBTED_FOR };
-        if !self.is_open() || self.is_recent(lasts, now) {
+        if !self.is_open() || tenths(now) <= self.until {
             return;
         }
         if !is_exact && f64::from(self.expected) * STEP < measured {
             self.expected *= STEP as f32;
-            self.since = tenths(now - (DOUBTED_FOR - BRIEFLY));
+            self.until = later(now, BRIEFLY);
         } else {
             self.end();
         }
@@ -110,7 +125,7 @@ mod tests {
         let mut doubt = Doubt::default();
         assert_eq!(doubt.expected(8e6), 8e6);
         for millis in [1000, 2000] {
-            doubt.begin(8e6, at(millis));
+            doubt.begin(8e6, false, at(millis));
             assert_eq!(doubt.expected(8e6), 2e6);
         }
         assert!(doubt.is_recent(Duration::from_secs(5), at(6000)));
@@ -131,6 +146,7 @@ mod tests {
         assert!(!proven.is_open());
         let mut brief = Doubt::default();
         brief.begin_briefly(8e6, at(100_000));
+        assert!(!brief.is_recent(Duration::from_secs(5), at(100_100)));
         brief.expire(8e6, false, at(105_000));
         assert_eq!(brief.expected(8e6), 2e6);
         brief.expire(8e6, false, at(105_100));
@@ -139,14 +155,22 @@ mod tests {
         assert_eq!(brief.expected(8e6), 4e6);
         brief.expire(8e6, false, at(110_200));
         assert!(!brief.is_open());
+        for is_exact in [false, true] {
+            let mut failed = Doubt::default();
+            failed.begin(8e6, is_exact, at(100_000));
+            for (millis, expected) in [(105_000, [2e6, 2e6]), (105_100, [2e6, 8e6])] {
+                failed.expire(8e6, is_exact, at(millis));
+                assert_eq!(failed.expected(8e6), expected[usize::from(is_exact)]);
+            }
+        }
         let mut exact = doubt;
-        exact.note_revived(at(200_000));
+        exact.note_revived(true, at(200_000));
         exact.expire(8e6, true, at(205_000));
         assert!(exact.is_open());
         exact.expire(8e6, true, at(205_100));
         assert!(!exact.is_open());
         // Its time begins when the path works again.
-        doubt.note_revived(at(500_000));
+        doubt.note_revived(false, at(500_000));
         doubt.expire(8e6, false, at(510_000));
         assert!(doubt.is_open());
         doubt.expire(8e6, false, at(510_100));

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::Instant;
 
@@ -264,7 +265,8 @@ impl Bond {
         }
         let detection = from
             .filter(|_| trigger == Trigger::Dead)
-            .and_then(|from| self.members.get(&from)?.detection);
+            .and_then(|from| self.members.get(&from)?.detection)
+            .map(|micros| Duration::from_micros(micros.into()));
         events.push(EventKind::ActiveChanged {
             from: names.0,
             to: names.1,

@@ -74,8 +74,8 @@ pub(crate) struct Member {
     pub(crate) is_used: bool,
     /// Microseconds that packets took there and the report on them back, by the latest report.
     pub(crate) lag: u32,
-    /// From the first unanswered question to the failure.
-    pub(crate) detection: Option<Duration>,
+    /// From the first unanswered question to the failure, in microseconds.
+    pub(crate) detection: Option<u32>,
     pub(crate) judgement: Judgement,
 }
 

@@ -30,7 +30,8 @@ pub struct Prober {
     unanswered: Option<Instant>,
     /// When the oldest probe left after which none was answered, whatever else proved our direction.
     unreplied: Option<Instant>,
-    backed_off: Duration,
+    /// What the interval of a path that is down has grown to, in milliseconds.
+    backed_off: u32,
     /// Probes to send regardless of the interval.
     urgent: u8,
     /// When all that left early will have been made up for, at one per [`EARLY_INTERVAL`].
@@ -97,7 +98,7 @@ impl Prober {
 
     /// Time between probes that nothing hurries.
     fn interval(&self, watch: &Watch) -> Option<Duration> {
-        let interval = watch.interval(self.backed_off.max(watch.quarter()))?;
+        let interval = watch.interval(self.backed_off(watch))?;
         Some((interval - interval * self.jitter.into() / 128).max(watch.gate()))
     }
 
@@ -109,16 +110,20 @@ impl Prober {
             self.early_until = self.early_until.max(now) + EARLY_INTERVAL;
         }
         self.last_asked = Some(now);
-        self.backed_off = if watch.is_down {
-            (self.backed_off.max(watch.quarter()) * 2).min(LONGEST_DOWN_INTERVAL)
-        } else {
-            watch.quarter()
+        let backed_off = match watch.is_down {
+            true => (self.backed_off(watch) * 2).min(LONGEST_DOWN_INTERVAL),
+            false => watch.quarter(),
         };
+        self.backed_off = u32::try_from(backed_off.as_millis()).unwrap_or(u32::MAX);
+    }
+
+    fn backed_off(&self, watch: &Watch) -> Duration {
+        Duration::from_millis(self.backed_off.into()).max(watch.quarter())
     }
 
     /// Traffic came back: probe as often as with traffic.
     pub fn forget_back_off(&mut self) {
-        self.backed_off = Duration::ZERO;
+        self.backed_off = 0;
     }
 
     /// A probe left.
@@ -233,7 +238,7 @@ impl Prober {
         self.unreplied = None;
         self.given_up = 0;
         self.outstanding.clear();
-        self.backed_off = Duration::ZERO;
+        self.backed_off = 0;
     }
 }
 

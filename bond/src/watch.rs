@@ -144,7 +144,10 @@ impl Member {
             .prober
             .unanswered()
             .or(self.suspicion.since())
-            .map(|since| now.duration_since(since));
+            .map(|since| {
+                let micros = now.duration_since(since).as_micros();
+                u32::try_from(micros).unwrap_or(u32::MAX)
+            });
         let failed = self.life.fail(cause, now);
         if failed {
             // Others say nothing of the wire: what an operator asks for, or that an interface was taken down.
