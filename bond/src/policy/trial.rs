@@ -15,7 +15,9 @@ pub(super) const GAIN: f64 = 1.2;
 pub(super) const TRIAL_AFTER: Duration = Duration::from_secs(1);
 const TRIAL_LASTS: u32 = 20;
 /// What has moved may have to recover from losses first: while it still grows by this factor in so many tenths of a second, a
-/// trial lasts longer, up to so many.
+/// trial lasts longer, up to so many. So it does while as much is sent as may have got through before: BBR takes a path that
+/// lost a fifth for one with a policer, and sends what got through there for 48 round trips more, wherever it is moved (its
+/// long-term bandwidth; `bbr_lt_bw_max_rtts` in Linux). With 5 Mbit/s that takes two to three seconds.
 const GROWS: f32 = 1.1;
 const LOOK: u8 = 3;
 const TRIAL_AT_MOST: u32 = 40;
@@ -193,7 +195,9 @@ impl Trials {
         if lasts < TRIAL_LASTS && found.to.is_none() {
             return None;
         }
-        let before = f64::from(trial.rate);
+        // No more got through than fits, whatever was sent.
+        let fitting = found.from.map_or(f64::INFINITY, |bits| bits / 8.0);
+        let before = f64::from(trial.rate).min(fitting);
         let (failed, pause) = match (found.from, found.to) {
             (Some(from), Some(to)) => (to < from / GAIN, FAILED_TRIAL_PAUSE),
             // What fills its path is content with less for a moment, and it may have sent far more than it got there.
@@ -205,7 +209,8 @@ impl Trials {
                 (rate < GAIN * before, COMPARED_FOR)
             }
         };
-        if failed && grows && found.to.is_none() && lasts < TRIAL_AT_MOST {
+        let may_gain = grows || found.rate >= before / STARTUP;
+        if failed && may_gain && found.to.is_none() && lasts < TRIAL_AT_MOST {
             return None;
         }
         if found.to.is_none() && found.rate < ENDED * before {
@@ -269,9 +274,24 @@ mod tests {
             assert_eq!(look(rate, 2600 + 200 * step as u64), None, "{step}");
         }
         assert_eq!(look(0.22e6, 3600), Some(true));
+        // BBR keeps to what got through where it lost a lot.
+        let mut policed = begun(false);
+        let mut look = |from, rate, millis| {
+            let found = Comparison {
+                from,
+                to: None,
+                rate,
+            };
+            policed.judge(&found, at(millis))
+        };
+        for millis in [3000, 3300, 4900] {
+            assert_eq!(look(None, 0.5e6, millis), None);
+        }
+        assert_eq!(look(Some(4e6), 0.61e6, 5000), Some(false));
         // What fills its path is content with as much elsewhere; what may not fill it wants more.
         assert_eq!(judged(Some(8e6), None, 0.4e6, 2000), Some(false));
-        assert_eq!(judged(None, None, 1.1e6, 2000), Some(true));
+        assert_eq!(judged(None, None, 1.1e6, 3900), None);
+        assert_eq!(judged(None, None, 1.1e6, 4000), Some(true));
         assert_eq!(judged(Some(8e6), Some(8e6), 1e6, 500), Some(false));
         assert_eq!(judged(None, Some(8e6), 1e6, 500), Some(true));
         let used_up = Comparison {
@@ -279,12 +299,12 @@ mod tests {
             to: None,
             rate: 1e6,
         };
-        assert_eq!(begun(false).judge(&used_up, at(3000)), Some(true));
+        assert_eq!(begun(false).judge(&used_up, at(5000)), Some(true));
     }
 
     #[test]
     fn two_paths_are_compared_once_in_ten_minutes() {
-        for (rate, [better, worse]) in [(1e6, [1, 2]), (2e6, [2, 1])] {
+        for (rate, [better, worse]) in [(0.3e6, [1, 2]), (2e6, [2, 1])] {
             let mut trials = begun(false);
             let found = Comparison {
                 from: None,
