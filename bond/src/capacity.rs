@@ -115,6 +115,11 @@ impl Capacity {
         self.last_full = Some(now);
     }
 
+    /// Nothing was sent for a while: if it is full from now on, it has not been all the time.
+    pub(crate) fn note_pause(&mut self) {
+        self.full_since = None;
+    }
+
     /// The receiver got so much, of so much that left, within `interval` of its clock, and missed `lost` of `packets + lost`.
     /// What left is counted here if that is not given. `least`: the least round trip in microseconds; `ours`: a queue would be
     /// of our making.

@@ -77,6 +77,35 @@ fn flows_that_follow_another_fill_all_links() {
     }
 }
 
+/// Connections end, and others begin half a second later: less was sent for a moment, and a queue grows at once, but no link
+/// has become narrower.
+#[test]
+fn flows_that_follow_others_make_no_link_narrow() {
+    let mut link = Link::new(30.0);
+    link.delay = Duration::from_micros(500);
+    link.buffer = Duration::from_millis(50);
+    for peer in PEERS {
+        for seed in 1..=8 {
+            let links = vec![link.clone(); 4];
+            let mut network = Network::with_ports(aware(), peer, &links, 4, seed);
+            network.start_tcp(5);
+            network.seconds(8.0);
+            for flow in &mut network.flows {
+                flow.is_over = true;
+            }
+            network.seconds(0.5 + 0.1 * (seed % 4) as f64);
+            network.start_tcp(5);
+            for _ in 0..30 {
+                network.seconds(0.1);
+                let shares = (1..=4).map(|id| network.target(id));
+                let least = shares.fold(1.0, f64::min);
+                let text = network.text();
+                assert!(least >= 0.15, "{peer:?}, seed {seed}: {least}\n{text}");
+            }
+        }
+    }
+}
+
 #[test]
 fn many_flows_fill_equal_links_without_any_declaration() {
     for peer in PEERS {
