@@ -8,6 +8,7 @@ use protocol::Instant;
 use crate::doubt::Doubt;
 use crate::felt_queue::FeltQueue;
 use crate::overload::CleanRate;
+use crate::quality::Rate;
 use crate::windows::Windows;
 
 /// Loss above which a path is full although nothing queues: far more is sent than fits. Less than that may be chance.
@@ -115,9 +116,12 @@ impl Capacity {
         self.last_full = Some(now);
     }
 
-    /// Nothing was sent for a while: if it is full from now on, it has not been all the time.
-    pub(crate) fn note_pause(&mut self) {
-        self.full_since = None;
+    /// Nothing was sent for so long. If a smoothed rate is now as low as if senders had given way, the path has to be full anew
+    /// for that to count.
+    pub(crate) fn note_silence(&mut self, silence: Duration) {
+        if Rate::kept(silence) <= GIVEN_WAY {
+            self.full_since = None;
+        }
     }
 
     /// The receiver got so much, of so much that left, within `interval` of its clock, and missed `lost` of `packets + lost`.

@@ -21,8 +21,6 @@ use crate::suspicion::{AnswerTime, Suspicion};
 
 /// Answers to a stream of packets, TCP's to bulk data, are no more than this part of its bytes.
 const ANSWERS: f64 = 12.0;
-/// Within this time without a packet a rate forgets a quarter: `ln(4/3)` of its time constant.
-const PAUSE: Duration = Duration::from_millis(288);
 /// A peer repeats what it says of a link; it holds so long after the last time.
 const ATTRIBUTES_MEMORY: Duration = Duration::from_secs(1500);
 
@@ -170,11 +168,9 @@ impl Member {
     pub(crate) fn handle_sent(&mut self, packets: u64, bytes: u64, now: Instant) {
         self.bytes.0 += bytes;
         self.sent_rate.add(bytes, now);
-        let last = self.last_sent;
-        if last.is_some_and(|last| last + PAUSE <= now) {
-            self.quality.capacity.note_pause();
-        }
-        self.last_sent = last.max(Some(now));
+        let last = self.last_sent.unwrap_or(now);
+        self.quality.capacity.note_silence(now.duration_since(last));
+        self.last_sent = self.last_sent.max(Some(now));
         let ours = self.queues_are_ours(now);
         let rate = self.sent_rate.at(now) * 8.0;
         self.quality.add_sent((packets, bytes), rate, ours, now);

@@ -1,5 +1,7 @@
 //! Positive numbers in few bits, where there are so many that it counts: five bits of exponent and some of fraction; and times.
 
+use std::time::Duration;
+
 use protocol::Instant;
 
 /// A number from 1 to 2^32 with so many bits of fraction, at most eleven; less than 1 is nothing. `dither`, of 23 bits less
@@ -35,6 +37,11 @@ pub(crate) fn tenths(at: Instant) -> u32 {
     (at.as_millis() / 100) as u32
 }
 
+/// A length of time in whole microseconds, 71 minutes at most.
+pub(crate) fn micros(length: Duration) -> u32 {
+    u32::try_from(length.as_micros()).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -68,5 +75,12 @@ mod tests {
             assert_eq!(pack(f32::NAN, fraction, 0), 0);
             assert!(unpack(pack(f32::INFINITY, fraction, 1), fraction) > 3e9);
         }
+    }
+
+    #[test]
+    fn long_times_count_as_71_minutes() {
+        assert_eq!(micros(Duration::from_nanos(1_999)), 1);
+        assert_eq!(micros(Duration::from_secs(4_294)), 4_294_000_000);
+        assert_eq!(micros(Duration::from_secs(4_295)), u32::MAX);
     }
 }

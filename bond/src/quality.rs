@@ -8,7 +8,7 @@ use crate::capacity::{Capacity, LONGEST_WINDOW};
 use crate::config::{QualityLimits, QualityWeights};
 use crate::felt_queue;
 use crate::loss::{ENOUGH_OUTCOMES, Loss, Outcomes};
-use crate::packed::{pack_nearest, unpack};
+use crate::packed::{micros, pack_nearest, unpack};
 
 /// The variation is taken from the latest 64 latency samples at least, in so many blocks of as many each, and from those of
 /// the block that is not full yet.
@@ -49,8 +49,12 @@ impl Rate {
 
     /// Per second, at `now`.
     pub fn at(&self, now: Instant) -> f64 {
-        let age = now.duration_since(self.at).as_secs_f64();
-        self.per_second * (-age / Self::TIME_CONSTANT).exp()
+        self.per_second * Self::kept(now.duration_since(self.at))
+    }
+
+    /// What part of it is left after so long without anything.
+    pub(crate) fn kept(silence: Duration) -> f64 {
+        (-silence.as_secs_f64() / Self::TIME_CONSTANT).exp()
     }
 }
 
@@ -253,7 +257,7 @@ impl Quality {
 
     /// It may be over for long.
     fn add_past_round_trip(&mut self, round_trip: Duration, now: Instant) {
-        let micros = u32::try_from(round_trip.as_micros()).unwrap_or(u32::MAX);
+        let micros = micros(round_trip);
         self.smoothed = Some(match self.smoothed {
             None => micros as f32,
             Some(smoothed) => smoothed + (micros as f32 - smoothed) / 8.0,

@@ -9,6 +9,7 @@ use crate::config::{MonitorStrategy, PolicySettings};
 use crate::event::EventKind;
 use crate::failover::{Cause, Phase, TRIAL};
 use crate::member::Member;
+use crate::packed::micros;
 use crate::path::PathId;
 use crate::probe_interval::{Standby, Watch};
 use crate::suspicion::{Reason, packets_to_miss};
@@ -109,7 +110,7 @@ impl Member {
         if let Some(sent) = report.latest_sent {
             self.last_report = Some(now);
             let lag = now.duration_since(sent).saturating_sub(report.silence);
-            self.lag = u32::try_from(lag.as_micros()).unwrap_or(u32::MAX);
+            self.lag = micros(lag);
             changed = self.prove(sent, false, now);
         }
         changed | self.handle_unreported(report, now)
@@ -144,10 +145,7 @@ impl Member {
             .prober
             .unanswered()
             .or(self.suspicion.since())
-            .map(|since| {
-                let micros = now.duration_since(since).as_micros();
-                u32::try_from(micros).unwrap_or(u32::MAX)
-            });
+            .map(|since| micros(now.duration_since(since)));
         let failed = self.life.fail(cause, now);
         if failed {
             // Others say nothing of the wire: what an operator asks for, or that an interface was taken down.
