@@ -42,6 +42,11 @@ impl Punishment {
         self.owe(self.debt().saturating_sub(FIRST) / 2);
     }
 
+    /// It failed with another one, as the other one did with it: it owes no less.
+    pub fn share(&mut self, other: &Self) {
+        self.debt = self.debt.max(other.debt);
+    }
+
     fn debt(&self) -> Duration {
         Duration::from_micros(self.debt.into())
     }
@@ -239,6 +244,17 @@ mod tests {
         assert_eq!(punishment.remaining(), secs(8));
         punishment.take_back_failure();
         assert_eq!(punishment, before);
+    }
+
+    #[test]
+    fn who_fails_with_another_owes_no_less() {
+        let [mut one, mut other] = [Punishment::default(); 2];
+        one.add_failure(false);
+        other.share(&one);
+        assert_eq!(other.debt(), secs(8));
+        other.add_failure(false);
+        other.share(&one);
+        assert_eq!(other.remaining(), secs(16));
     }
 
     #[test]

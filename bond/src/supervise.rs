@@ -134,18 +134,20 @@ impl Bond {
         }
     }
 
-    /// What is true of a link's failed path is probably true of the others.
+    /// What is true of a link's failed path is probably true of the others, and what it owes for that is owed by all ports of its
+    /// wire: none of them takes its place.
     pub(crate) fn suspect_siblings(&mut self, failed: PathId, now: Instant) {
-        let Some(link) = self.members.get(&failed).map(|m| m.info.interface.clone()) else {
+        // It is out of the way meanwhile.
+        let Some(failed_member) = self.members.remove(&failed) else {
             return;
         };
-        for (_, member) in self
-            .members
-            .iter_mut()
-            .filter(|(id, member)| **id != failed && member.info.interface == link)
-        {
-            member.suspect(now);
+        for member in self.members.values_mut() {
+            if member.info.interface == failed_member.info.interface {
+                member.share_failure(&failed_member, now);
+                member.suspect(now);
+            }
         }
+        self.members.insert(failed, failed_member);
     }
 
     /// Asks paths of other links that are likely to answer.

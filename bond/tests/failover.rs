@@ -203,6 +203,57 @@ fn flapping_link_is_punished() {
     assert_eq!(world.active(), 1);
 }
 
+/// Two ports of each of three links.
+fn with_two_ports(base: BasePolicy, is_stock: bool) -> World {
+    let mut world = World::new(policy(base), 0, is_stock);
+    for link in 1..=3 {
+        for port in 0..2 {
+            let mut path = path(link);
+            path.id = PathId(link + 10 * port);
+            path.local.set_port(9993 + port as u16);
+            world.add(path);
+        }
+    }
+    world
+}
+
+/// A link that fails is left, whatever port of it was asked first, and no port of it takes the place of another.
+#[test]
+fn ports_of_a_flapping_link_are_punished_together() {
+    for base in [
+        BasePolicy::ActiveBackup,
+        BasePolicy::BalanceRr,
+        BasePolicy::BalanceXor,
+        BasePolicy::BalanceAware,
+    ] {
+        for (case, half_period) in (0..24).map(|case| (case, ms(400 + 10 * case))) {
+            let mut world = with_two_ports(base, case % 2 == 0);
+            world.run(ms(5000 + 37 * case));
+            let link = world.bond.plan().paths()[0].0 % 10;
+            let ports = [link, link + 10];
+            let mut used = vec![true];
+            for half in 0..60 {
+                for port in ports {
+                    match half % 2 {
+                        0 => world.cut(port),
+                        _ => world.mend(port),
+                    }
+                }
+                world.run(half_period / 2);
+                let sent = ports.map(|port| world.wire(port).data);
+                world.run(half_period / 2);
+                used.push(ports.map(|port| world.wire(port).data) != sent);
+            }
+            let switches = used.windows(2).filter(|pair| pair[0] != pair[1]).count();
+            assert!(
+                switches <= 4,
+                "{base}, {case}: {switches}\n{}",
+                world.text()
+            );
+        }
+    }
+}
+
 #[test]
 fn only_path_carries_in_spite_of_its_punishment() {
     let mut world = World::new(policy(BasePolicy::ActiveBackup), 1, false);
