@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use futures_util::TryStreamExt;
 use rtnetlink::packet_route::link::LinkAttribute;
+use rtnetlink::packet_route::neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage};
 use rtnetlink::packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
 use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
@@ -142,6 +143,44 @@ fn route(index: u32, address: Ipv4Addr, prefix_length: u8) -> RouteMessage {
         .protocol(RouteProtocol::Kernel)
         .scope(RouteScope::Link)
         .build()
+}
+
+/// Keeps the hardware address to which an address is resolved now: the kernel does not ask for it again.
+pub fn keep_neighbour(address: Ipv4Addr) -> io::Result<()> {
+    let is_wanted = |message: &NeighbourMessage| {
+        let wanted = NeighbourAttribute::Destination(NeighbourAddress::Inet(address));
+        message.attributes.contains(&wanted)
+    };
+    let found = netlink(|handle| async move {
+        let neighbours: Vec<_> = handle.neighbours().get().execute().try_collect().await?;
+        Ok(neighbours.into_iter().find(is_wanted))
+    })?;
+    let (index, hardware_address) = found
+        .and_then(|message| {
+            let index = message.header.ifindex;
+            let found = message
+                .attributes
+                .into_iter()
+                .find_map(|attribute| match attribute {
+                    NeighbourAttribute::LinkLayerAddress(bytes) => Some(bytes),
+                    _ => None,
+                });
+            found.map(|bytes| (index, bytes))
+        })
+        .ok_or_else(|| {
+            let text = format!("no hardware address is known for {address}");
+            io::Error::new(io::ErrorKind::NotFound, text)
+        })?;
+    netlink(|handle| async move {
+        // As permanent as that, unless another state is asked for.
+        handle
+            .neighbours()
+            .add(index, address.into())
+            .link_layer_address(&hardware_address)
+            .replace()
+            .execute()
+            .await
+    })
 }
 
 /// Deletes an interface, and a veth's other end with it.

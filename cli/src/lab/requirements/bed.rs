@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::thread;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::lab::daemon::Daemon;
 use crate::lab::policy::Policy;
 use crate::lab::stream::{Pace, Stream};
 use crate::lab::topology::{Lab, LabConfig, until};
-use crate::lab::{PATIENCE, failures, traffic};
+use crate::lab::{PATIENCE, failures, links, traffic};
 
 /// Numbers of the two members.
 pub(in crate::lab) const NEAR: u8 = 0;
@@ -143,10 +143,24 @@ impl Bed {
         Ok(bed)
     }
 
+    fn far_address(&self) -> io::Result<Ipv4Addr> {
+        match self.addresses[1] {
+            IpAddr::V4(address) => Ok(address),
+            IpAddr::V6(_) => Err(io::Error::other("the network has IPv4 addresses")),
+        }
+    }
+
+    /// The near member's system does not ask for the far one's hardware address any more. Otherwise an answer that is lost on the
+    /// way back stops what leaves, too.
+    pub(super) fn keep_resolved(&self) -> io::Result<()> {
+        let target = self.far_address()?;
+        self.near()
+            .host()
+            .run(move || links::keep_neighbour(target))?
+    }
+
     fn wait_for_pings(&self) -> io::Result<()> {
-        let IpAddr::V4(target) = self.addresses[1] else {
-            return Err(io::Error::other("the network has IPv4 addresses"));
-        };
+        let target = self.far_address()?;
         let host = self.near().host();
         let answered = until(PATIENCE, || {
             let result = host.run(move || traffic::ping(target, 1, Duration::from_secs(1)))??;
