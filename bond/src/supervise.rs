@@ -138,9 +138,14 @@ impl Bond {
     /// wire: none of them takes its place.
     pub(crate) fn suspect_siblings(&mut self, failed: PathId, now: Instant) {
         // It is out of the way meanwhile.
-        let Some(failed_member) = self.members.remove(&failed) else {
+        let Some(mut failed_member) = self.members.remove(&failed) else {
             return;
         };
+        let mut siblings = self.members.values();
+        if let Some(first) = siblings.find(|sibling| failed_member.shares_outage(sibling)) {
+            failed_member.life.punishment.take_back_failure();
+            failed_member.life.punishment.share(&first.life.punishment);
+        }
         for member in self.members.values_mut() {
             if member.info.interface == failed_member.info.interface {
                 member.share_failure(&failed_member, now);

@@ -160,16 +160,26 @@ impl Member {
         failed
     }
 
-    /// Another path failed at `now`. If it is a port of the same wire, this one has failed with it as far as is known: nothing that left
-    /// here once answers were missing there is known to have arrived. What a full link stalled is no failure.
+    /// It failed in an outage in which another port of its wire is down already, and which counts once.
+    pub(crate) fn shares_outage(&self, other: &Self) -> bool {
+        let is_down = other.life.phase == Phase::Down
+            && matches!(other.life.cause, Cause::Silent | Cause::OneWay);
+        is_down && self.shares_wire(other) && !self.worked_since(other.life.since)
+    }
+
+    /// Another path failed at `now`. If it is a port of the same wire, this one has failed with it unless it worked while answers
+    /// were missing there. What a full link stalled is no failure.
     pub(crate) fn share_failure(&mut self, other: &Self, now: Instant) {
         let missing = Duration::from_micros(other.detection.unwrap_or(0).into());
-        let since = now - missing;
-        let worked = self.life.last_proof.is_some_and(|sent| sent >= since);
         let may_have_stalled = other.quality.capacity.is_used_up(now);
-        if self.shares_wire(other) && !worked && !may_have_stalled {
+        if self.shares_wire(other) && !self.worked_since(now - missing) && !may_have_stalled {
             self.life.punishment.share(&other.life.punishment);
         }
+    }
+
+    /// Something that left then or later arrived, and something came in.
+    fn worked_since(&self, at: Instant) -> bool {
+        self.life.last_proof.min(self.life.last_received) >= Some(at)
     }
 
     /// A path of the same link failed at `now`: what is true of that may be true of this one.
@@ -487,21 +497,26 @@ mod tests {
 
     #[test]
     fn ports_of_a_wire_fail_together_unless_one_worked_meanwhile() {
-        let owes = |is_full, proven: u64, address: &str| {
+        let owes = |is_full, proven: u64, hears: bool, address: &str| {
             let (mut failed, now) = used(is_full);
             let mut port = failed.clone();
             port.info.remote = address.parse().expect("an address");
             failed.suspicion.doubt(Reason::Silent, now);
             let at = now + 3 * TENTH;
-            port.life.last_proof = Some(now - TENTH + Duration::from_millis(proven));
+            let worked = now - TENTH + Duration::from_millis(proven);
+            (port.life.last_proof, port.life.last_received) = match hears {
+                true => (Some(worked), Some(worked)),
+                false => (Some(worked), Some(now - TENTH)),
+            };
             failed.fail(Cause::Silent, at);
             port.share_failure(&failed, at);
             port.life.punishment == failed.life.punishment
         };
-        assert!(owes(false, 0, "10.0.0.2:9994"));
-        assert!(!owes(false, 100, "10.0.0.2:9994"));
-        assert!(!owes(false, 0, "10.0.0.3:9993"));
-        assert!(!owes(true, 0, "10.0.0.2:9994"));
+        assert!(owes(false, 0, true, "10.0.0.2:9994"));
+        assert!(owes(false, 100, false, "10.0.0.2:9994"));
+        assert!(!owes(false, 100, true, "10.0.0.2:9994"));
+        assert!(!owes(false, 0, true, "10.0.0.3:9993"));
+        assert!(!owes(true, 0, true, "10.0.0.2:9994"));
     }
 
     /// A trial that fails adds nothing that could be taken back.

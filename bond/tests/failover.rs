@@ -254,6 +254,44 @@ fn ports_of_a_flapping_link_are_punished_together() {
     }
 }
 
+/// However many ports of a link fail in an outage, and whether at once or one after the other.
+#[test]
+fn an_outage_counts_once_for_all_ports_of_a_link() {
+    for (case, base) in [BasePolicy::ActiveBackup, BasePolicy::BalanceXor]
+        .into_iter()
+        .cycle()
+        .take(16)
+        .enumerate()
+    {
+        let mut world = with_two_ports(base, case % 4 < 2);
+        world.run(ms(5000 + 61 * case as u64));
+        let link = world.bond.plan().paths()[0].0 % 10;
+        for outage in 0..3 {
+            for port in [link, link + 10] {
+                world.cut(port);
+            }
+            world.seconds(10);
+            for port in [link, link + 10] {
+                world.mend(port);
+            }
+            world.seconds(2);
+            let owing = world
+                .bond
+                .status(world.now)
+                .paths
+                .into_iter()
+                .filter(|path| path.punishment > Duration::ZERO);
+            assert_eq!(
+                owing.count(),
+                0,
+                "{base}, {case}, {outage}\n{}",
+                world.text()
+            );
+            world.seconds(20);
+        }
+    }
+}
+
 #[test]
 fn only_path_carries_in_spite_of_its_punishment() {
     let mut world = World::new(policy(BasePolicy::ActiveBackup), 1, false);
