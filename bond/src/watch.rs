@@ -160,11 +160,16 @@ impl Member {
         failed
     }
 
-    /// It failed in an outage in which another port of its wire is down already, and which counts once.
+    /// It failed in an outage in which another port of its wire is down already, and which counts once. Of those that fail at the
+    /// same moment the first by number is so.
     pub(crate) fn shares_outage(&self, other: &Self) -> bool {
         let is_down = other.life.phase == Phase::Down
             && matches!(other.life.cause, Cause::Silent | Cause::OneWay);
-        is_down && self.shares_wire(other) && !self.worked_since(other.life.since)
+        let order = |member: &Self| (member.life.since, member.info.id);
+        is_down
+            && order(other) < order(self)
+            && self.shares_wire(other)
+            && !self.worked_since(other.life.since)
     }
 
     /// Another path failed at `now`. If it is a port of the same wire, this one has failed with it unless it worked while answers

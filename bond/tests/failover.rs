@@ -203,16 +203,18 @@ fn flapping_link_is_punished() {
     assert_eq!(world.active(), 1);
 }
 
-/// Two ports of each of three links.
-fn with_two_ports(base: BasePolicy, is_stock: bool) -> World {
+/// So many ports of each of three links.
+fn with_ports(ports: u32, base: BasePolicy, is_stock: bool) -> World {
     let mut world = World::new(policy(base), 0, is_stock);
-    for link in 1..=3 {
-        for port in 0..2 {
+    // The port in use is not the first by its number.
+    for port in (0..ports).rev() {
+        for link in 1..=3 {
             let mut path = path(link);
             path.id = PathId(link + 10 * port);
             path.local.set_port(9993 + port as u16);
             world.add(path);
         }
+        world.seconds(1);
     }
     world
 }
@@ -227,7 +229,7 @@ fn ports_of_a_flapping_link_are_punished_together() {
         BasePolicy::BalanceAware,
     ] {
         for (case, half_period) in (0..24).map(|case| (case, ms(400 + 10 * case))) {
-            let mut world = with_two_ports(base, case % 2 == 0);
+            let mut world = with_ports(2, base, case % 2 == 0);
             world.run(ms(5000 + 37 * case));
             let link = world.bond.plan().paths()[0].0 % 10;
             let ports = [link, link + 10];
@@ -263,15 +265,15 @@ fn an_outage_counts_once_for_all_ports_of_a_link() {
         .take(16)
         .enumerate()
     {
-        let mut world = with_two_ports(base, case % 4 < 2);
+        let mut world = with_ports(4, base, case % 4 < 2);
         world.run(ms(5000 + 61 * case as u64));
         let link = world.bond.plan().paths()[0].0 % 10;
         for outage in 0..3 {
-            for port in [link, link + 10] {
+            for port in (0..4).map(|port| link + 10 * port) {
                 world.cut(port);
             }
             world.seconds(10);
-            for port in [link, link + 10] {
+            for port in (0..4).map(|port| link + 10 * port) {
                 world.mend(port);
             }
             world.seconds(2);
