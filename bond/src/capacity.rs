@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::departures::Departures;
 use crate::doubt::Doubt;
 use crate::felt_queue::FeltQueue;
 use crate::overload::CleanRate;
@@ -95,6 +96,7 @@ pub(crate) struct Capacity {
     /// Bytes that left and that arrived of late.
     lately: (f32, f32),
     clean_rate: CleanRate,
+    departures: Departures,
     doubt: Doubt,
     /// A doubt has begun since the last report: the next one, if they are seldom, tells of the time before, too.
     is_next_mixed: bool,
@@ -124,6 +126,11 @@ impl Capacity {
         }
     }
 
+    /// Flows that sent so many bit/s were moved off the path.
+    pub(crate) fn note_departure(&mut self, bits: f64) {
+        self.departures.add(bits);
+    }
+
     /// The receiver got so much, of so much that left, within `interval` of its clock, and missed `lost` of `packets + lost`.
     /// What left is counted here if that is not given. `least`: the least round trip in microseconds; `ours`: a queue would be
     /// of our making.
@@ -137,6 +144,7 @@ impl Capacity {
     ) {
         // What left since the report before, as if that had taken as long as what arrived.
         let before = self.last_report.replace(now);
+        self.departures.note_report();
         self.reports = match left {
             Some(_) => Reports::Seldom,
             None => Reports::Often,
@@ -227,7 +235,7 @@ impl Capacity {
         is_awaited
             && is_caught_up
             && self.get().is_some()
-            && rate < least_rate
+            && rate + self.departures.rate() < least_rate
             && self.windows.rate_before(LONGEST_WINDOW, least_rate).0 >= least_rate
             && self.queue.is_standing(now)
             && self.queue.is_felt(least, self.full_since.is_some(), now)

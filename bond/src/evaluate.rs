@@ -298,6 +298,8 @@ impl Bond {
         events: &mut Vec<EventKind>,
         now: Instant,
     ) -> Plan<PathId> {
+        let before = self.slots.owners();
+        let before = before.map(|(paths, owners)| (paths.to_vec(), Arc::clone(owners)));
         let retargeted = match self.settings.base {
             BasePolicy::BalanceXor => {
                 balance_xor::retarget(&mut self.slots, views, self.overflows, now)
@@ -333,6 +335,15 @@ impl Bond {
         let stepped = self.slots.step(mobility, &lanes, now);
         if let Some((slots, reason)) = stepped {
             events.push(EventKind::FlowsMoved { slots, reason });
+        }
+        if let Some((paths, owners)) = before
+            && (stepped.is_some() || retargeted.is_some())
+        {
+            for (path, rate) in self.slots.departures(&paths, &owners) {
+                if let Some(member) = self.members.get_mut(&path) {
+                    member.quality.capacity.note_departure(8.0 * rate);
+                }
+            }
         }
         let Some((paths, owners)) = self.slots.owners() else {
             return Plan::Unreachable;

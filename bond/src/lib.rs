@@ -62,6 +62,7 @@ pub mod bond;
 mod capacity;
 pub mod command;
 pub mod config;
+mod departures;
 mod doubt;
 mod evaluate;
 pub mod event;

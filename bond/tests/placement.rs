@@ -126,13 +126,16 @@ fn a_slow_flow_leaves_a_full_path_for_an_idle_one_that_is_narrow() {
     assert_eq!(after([30.0, 9.0, 30.0, 30.0]), [1, 1, 1, 1]);
 }
 
-/// With two flows each would have 11 Mbit/s there instead of 10: enough if the path was never full, and may carry more still.
+/// With two flows each would have 11 Mbit/s there instead of 10: enough if the path was never full, and may carry more still, or if
+/// flows there do not want it.
 #[test]
-fn a_flow_leaves_a_full_path_for_one_that_was_never_full_for_less_than_for_another() {
-    let moved = |other, is_unknown| {
-        let flows = after_relief([10.0; 3], 30.0, (other, 10.0, is_unknown));
+fn a_flow_leaves_a_full_path_for_little_more_where_nobody_loses_by_it() {
+    let moved = |other, carried, is_unknown| {
+        let flows = after_relief([10.0; 3], 30.0, (other, carried, is_unknown));
         flows.iter().filter(|path| **path == 2).count()
     };
-    assert_eq!((moved(22.0, true), moved(22.0, false)), (1, 0));
-    assert_eq!((moved(19.0, true), moved(25.0, false)), (0, 1));
+    assert_eq!(moved(22.0, 10.0, true), 1);
+    assert_eq!((moved(22.0, 10.0, false), moved(22.0, 9.8, false)), (0, 1));
+    assert_eq!((moved(19.0, 10.0, true), moved(19.0, 5.0, false)), (0, 0));
+    assert_eq!(moved(25.0, 10.0, false), 1);
 }

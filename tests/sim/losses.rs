@@ -1,4 +1,4 @@
-//! Links that lose packets by chance: they are worse than others, and no failures.
+//! Links that lose packets: by chance, and then they are worse than others, and no failures; or for what is too much for them.
 
 use bond::EventKind;
 use serde_json::json;
@@ -91,6 +91,34 @@ fn a_flapping_link_is_out_after_two_failures() {
             // It may be taken back after its first failure.
             let is_out = arrived >= 0.98 && used <= 1;
             assert!(is_out, "{kind:?}, {base}: {arrived:.4}, {used}");
+        }
+    }
+}
+
+/// 120 flows that ask for nine tenths of what three equal links have: the part of what left in the seconds from 10 to 20 that
+/// arrived. More flows than fit begin on some link, by chance.
+fn delivered_of_what_fits(kind: Kind, seed: u64) -> f64 {
+    let settings = [policy("balance-aware", json!({})), json!({})];
+    let mut net = Multipath::of_kind(kind, seed, 3, settings);
+    for link in net.links() {
+        net.both(link, |wire| wire.rate = Some(10_000_000));
+    }
+    net.settle(A);
+    net.load(A, &linux_flows(120), ms(24));
+    net.load(B, &linux_flows(3), ms(20));
+    net.run(seconds(10));
+    net.reset();
+    net.run(seconds(10));
+    net.received[&B].packets() as f64 / net.packets(A).iter().sum::<u64>() as f64
+}
+
+#[test]
+fn flows_that_fit_settle_where_they_do() {
+    for kind in KINDS {
+        for seed in [12, 15, 18, 20] {
+            let arrived = delivered_of_what_fits(kind, seed);
+            println!("{kind:?}, seed {seed}: {arrived:.4}");
+            assert!(arrived >= 0.97, "{kind:?}, seed {seed}: {arrived}");
         }
     }
 }

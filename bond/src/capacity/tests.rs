@@ -370,8 +370,8 @@ fn a_path_with_room_grows_while_another_is_full() {
 /// A peer reports each 2.5 s: that far less fits shows in what senders still send while packets queue.
 #[test]
 fn senders_that_give_way_to_a_queue_show_that_less_fits() {
-    // `fall`: what the last report told, if it is of a moment after the change.
-    let run = |rate: f64, queue: f64, report_age: u64, fall: Option<u64>, silence: u64| {
+    // `fall`: what the last report told, if it is of a moment after the change; `left`: what flows sent that were moved off.
+    let run = |rate: f64, queue: f64, fall: Option<u64>, silence: u64, left: f64| {
         let at = Instant::from_millis;
         let mut capacity = Capacity::default();
         let mut full = report(&mut capacity, at(1000), 10, 8_000_000, 30_000.0);
@@ -380,21 +380,25 @@ fn senders_that_give_way_to_a_queue_show_that_less_fits() {
             full = report(&mut capacity, full, 1, bits, 60_000.0);
         }
         capacity.note_silence(Duration::from_millis(silence));
+        capacity.note_departure(left);
         for answer in 0..4 {
-            let now = full + Duration::from_millis(report_age + 170 * answer);
+            let now = full + Duration::from_millis(500 + 170 * answer);
             capacity.add_round_trip(10_000.0 + queue, now);
             capacity.add_sent((20_000, rate), 0.0, (10_000.0, true), now);
         }
         capacity.known(true)
     };
-    assert_eq!(run(4e6, 90_000.0, 500, None, 0), Some(2_000_000));
+    assert_eq!(run(4e6, 90_000.0, None, 0, 0.0), Some(2_000_000));
     // The last report came in the middle of the fall.
-    let expected = run(4e6, 90_000.0, 500, Some(5_000_000), 0).expect("it is full");
+    let expected = run(4e6, 90_000.0, Some(5_000_000), 0, 0.0).expect("it is full");
     assert!(expected.abs_diff(2_000_000) < 10_000, "{expected}");
     // They send as much, or nothing queues.
-    assert_eq!(run(7e6, 90_000.0, 500, None, 0), Some(8_000_000));
-    assert_eq!(run(4e6, 3_000.0, 500, None, 0), Some(8_000_000));
+    assert_eq!(run(7e6, 90_000.0, None, 0, 0.0), Some(8_000_000));
+    assert_eq!(run(4e6, 3_000.0, None, 0, 0.0), Some(8_000_000));
     // Senders have paused: the smoothed rate has forgotten a quarter.
-    assert_eq!(run(4e6, 90_000.0, 500, None, 287), Some(2_000_000));
-    assert_eq!(run(4e6, 90_000.0, 500, None, 288), Some(8_000_000));
+    assert_eq!(run(4e6, 90_000.0, None, 287, 0.0), Some(2_000_000));
+    assert_eq!(run(4e6, 90_000.0, None, 288, 0.0), Some(8_000_000));
+    // Some of them send elsewhere now.
+    assert_eq!(run(4e6, 90_000.0, None, 0, 2.1e6), Some(8_000_000));
+    assert_eq!(run(4e6, 90_000.0, None, 0, 1.9e6), Some(2_000_000));
 }

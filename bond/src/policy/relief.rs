@@ -18,6 +18,8 @@ const GAIN_OF_ONLY_TO_EMPTY: f64 = 1.5;
 const FULL_ENOUGH: Duration = Duration::from_millis(500);
 /// A path with room is filled less than this.
 const ROOM: f64 = 0.8;
+/// Flows on a path that would be filled no more than this, with one more of them, have all that they want.
+const FREE: f64 = 0.9;
 
 /// Where a flow may go.
 struct Destination {
@@ -103,6 +105,14 @@ impl<'a> Relief<'a> {
         lane.is_unknown && lane.full_since.is_none()
     }
 
+    /// Its flows want no more than they have, and would not with one more.
+    fn is_free(&self, place: usize) -> bool {
+        let lane = &self.lanes[place];
+        let one_more = lane.rate * (1.0 + 1.0 / self.tally.counts[place].max(1.0));
+        let fits = lane.capacity.filter(|_| lane.full_since.is_none());
+        fits.is_some_and(|bits| one_more <= FREE * bits)
+    }
+
     fn is_empty(&self, place: usize) -> bool {
         self.tally.counts[place] < FLOW
     }
@@ -131,8 +141,8 @@ impl<'a> Relief<'a> {
                 (true, true) => GAIN_OF_ONLY_TO_EMPTY,
                 (true, false) => GAIN_OF_ONLY,
                 (false, true) => GAIN_OF_EMPTY,
-                // Nobody else there loses by it, and nobody learns otherwise how much fits.
-                (false, false) if self.was_never_full(place) => 1.0,
+                // Nobody else there loses by it, and of what was never full nobody learns otherwise how much fits.
+                (false, false) if self.was_never_full(place) || self.is_free(place) => 1.0,
                 (false, false) => GAIN,
             };
             self.left(place) / margin

@@ -409,6 +409,24 @@ impl SlotTable {
         }
     }
 
+    /// Paths that slots have left since `owners` said by place among `paths` whose they were, and how many bytes per second the
+    /// flows of each of those sent.
+    pub(crate) fn departures(&self, paths: &[PathId], owners: &[u8; SLOTS]) -> Vec<(PathId, f64)> {
+        let Some(load) = &self.load else {
+            return Vec::new();
+        };
+        let mut departures: Vec<_> = paths.iter().map(|path| (*path, 0.0)).collect();
+        for (slot, place) in owners.iter().enumerate() {
+            if let Some((path, rate)) = departures.get_mut(usize::from(*place))
+                && self.owner(slot) != Some(*path)
+            {
+                *rate += load.look(slot).rate;
+            }
+        }
+        departures.retain(|(_, rate)| *rate > 0.0);
+        departures
+    }
+
     fn may_move(&self, slot: usize, mobility: Mobility, waited: Duration) -> bool {
         let Some(load) = &self.load else {
             // Nothing is known of any flow; the pace alone limits what moves.

@@ -56,7 +56,13 @@ fn a_full_report_does_not_wait_for_the_interval_but_keeps_the_spacing() {
     let mut ledger = QosLedger::new(Duration::from_secs(10));
     ledger.handle_received(PacketId(1), at(0));
     assert!(ledger.poll_report(at(0)).is_some());
-    for id in 0..500 {
+    for id in 1..140 {
+        ledger.handle_received(PacketId(2 * id + 1), at(1));
+    }
+    assert_eq!(ledger.next_report(at(1)), Some(at(10_000)));
+    ledger.handle_received(PacketId(281), at(1));
+    assert_eq!(ledger.next_report(at(1)), Some(at(160)));
+    for id in 141..500 {
         ledger.handle_received(PacketId(2 * id + 1), at(1));
     }
     assert_eq!(ledger.poll_report(at(159)), None);
