@@ -14,8 +14,10 @@ const WINDOW: Duration = Duration::from_millis(250);
 const MANY: f64 = 60.0;
 /// Samples per second at most that arrive: 0.1 % of the bytes from 10 Mbit/s on.
 const MOST: f64 = 110.0;
-/// There are more of them again when there would be fewer than this.
-const LEAST: f64 = 45.0;
+/// So many there are to be when there were more: the peer sends a report as soon as it has 140.
+const WANTED: f64 = 100.0;
+/// There are as many again when there would be fewer than this.
+const LEAST: f64 = 70.0;
 /// While more is noted than the peer reports there are fewer, by this factor.
 const CATCHES_UP: f64 = 4.0;
 /// Of what is sent no less than this part is taken to arrive: what left between two reports has to be remembered.
@@ -72,7 +74,7 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// One in so many packets is to be sampled; a power of two. Of two ids are left to chance.
+    /// One in so many packets is to be sampled. Of two ids are left to chance.
     pub fn one_in(&self) -> u16 {
         self.one_in
     }
@@ -101,12 +103,13 @@ impl Sampling {
         self.since = Some(now);
         self.packets = 0;
         let before = self.one_in;
-        while rate * scale > MOST * f64::from(self.one_in) && self.one_in < LARGEST {
-            self.one_in *= 2;
-        }
-        // One step at a time: the next run of packets must not find all of them sampled.
-        if rate * scale < LEAST * f64::from(self.one_in) && self.one_in > BY_CHANCE {
-            self.one_in /= 2;
+        let samples = rate * scale / f64::from(self.one_in);
+        let wanted = (rate * scale / WANTED).ceil() as u16;
+        if samples > MOST {
+            self.one_in = wanted.clamp(BY_CHANCE, LARGEST);
+        } else if samples < LEAST && self.one_in > BY_CHANCE {
+            // By half at most: the next run of packets must not find all of them sampled.
+            self.one_in = wanted.max(self.one_in / 2).max(BY_CHANCE);
         }
         if before <= BY_CHANCE && self.one_in <= BY_CHANCE {
             let takes_all = match before {
@@ -155,14 +158,14 @@ mod tests {
         let mut run = run();
         let mut second = |rate| run.second(rate, 0.0, false);
         assert_eq!(second(200), (0, 2));
-        for (rate, one_in) in [(400, 4), (5000, 64), (100_000, 1024), (10_000_000, 32768)] {
+        for (rate, one_in) in [(400, 4), (5000, 50), (100_000, 1000), (10_000_000, 32768)] {
             let (changes, now) = second(rate);
             assert!(changes <= 4 && now == one_in, "{rate}/s: {now}");
         }
-        // Down step by step, and no step for what changes by less than half.
+        // Down step by step, and no step for what changes by less than a quarter.
         assert_eq!((second(5000), second(5000)), ((3, 4096), (4, 256)));
         assert_eq!((second(5000), second(5000)), ((2, 64), (0, 64)));
-        assert_eq!((second(6400), second(3200)), ((0, 64), (0, 64)));
+        assert_eq!((second(6400), second(4600)), ((0, 64), (0, 64)));
         assert_eq!(second(0), (4, 4));
     }
 
@@ -184,14 +187,14 @@ mod tests {
     fn what_arrives_counts_and_what_the_peer_cannot_report_is_left_out() {
         let mut run = run();
         assert_eq!(run.second(2000, 0.2, false).1, 16);
-        assert_eq!(run.second(2000, 0.0, false).1, 32);
-        assert_eq!(run.second(9000, 0.9, false).1, 64);
+        assert_eq!(run.second(2000, 0.0, false).1, 20);
+        assert_eq!(run.second(9000, 0.9, false).1, 54);
         assert_eq!(
             (run.second(2000, 0.0, false), run.second(2000, 0.0, false)),
-            ((1, 32), (0, 32))
+            ((3, 20), (0, 20))
         );
-        assert_eq!(run.second(2000, 0.0, true).1, 128);
-        assert_eq!(run.second(2000, 0.0, false).1, 32);
+        assert_eq!(run.second(2000, 0.0, true).1, 80);
+        assert_eq!(run.second(2000, 0.0, false).1, 20);
         // Where some get lost all are sampled, if they are few.
         let mut run = self::run();
         assert_eq!(run.second(80, 0.0, false), (0, 2));
