@@ -8,7 +8,7 @@ use protocol::Instant;
 use crate::departures::Departures;
 use crate::doubt::Doubt;
 use crate::felt_queue::FeltQueue;
-use crate::overload::CleanRate;
+use crate::overload::{CleanRate, is_hardly_any};
 use crate::quality::Rate;
 use crate::windows::Windows;
 
@@ -93,7 +93,7 @@ pub(crate) struct Capacity {
     queue: FeltQueue,
     last_report: Option<Instant>,
     reports: Reports,
-    /// Bytes that left and that arrived of late.
+    /// Bytes per second that left and that arrived, smoothed.
     lately: (f32, f32),
     clean_rate: CleanRate,
     departures: Departures,
@@ -169,7 +169,7 @@ impl Capacity {
         self.add(
             (bytes, left.unwrap_or(counted)),
             interval,
-            overloaded,
+            (overloaded, is_hardly_any(loss)),
             (least, ours),
             Kind::Measured,
             now,
@@ -210,7 +210,7 @@ impl Capacity {
             self.add(
                 (delivered, self.sent),
                 elapsed,
-                overloaded,
+                (overloaded, is_hardly_any(loss)),
                 (least, ours),
                 Kind::Estimated,
                 now,
@@ -252,7 +252,7 @@ impl Capacity {
         &mut self,
         (bytes, sent): (u64, u64),
         interval: Duration,
-        overloaded: bool,
+        (overloaded, is_whole): (bool, bool),
         (least, ours): (f64, bool),
         kind: Kind,
         now: Instant,
@@ -279,8 +279,15 @@ impl Capacity {
         self.windows.add(rate, interval);
         let (bits, time) = self.windows.rate(MEASUREMENT);
         let keep = (-interval.as_secs_f32() / PRESSURE_TIME).exp();
-        let (left, arrived) = self.lately;
-        self.lately = (left * keep + sent as f32, arrived * keep + bytes as f32);
+        let smooth = |before: f32, bytes: u64| {
+            before * keep + bytes as f32 / interval.as_secs_f32() * (1.0 - keep)
+        };
+        self.lately = (smooth(self.lately.0, sent), smooth(self.lately.1, bytes));
+        if is_full {
+            self.clean_rate.note_full();
+        } else {
+            self.clean_rate.note_room(self.lately, is_whole, interval);
+        }
         if overloaded || self.lately.0 > PRESSURE * self.lately.1 {
             self.pressed = now;
         }
@@ -433,7 +440,8 @@ impl Capacity {
         self.last_full.is_some_and(|last| now <= last + LOSS_MEMORY)
     }
 
-    /// Losses are of our making: packets queued lately, or about as much arrives as fits.
+    /// Losses are of our making: packets queued lately, or about as much arrives as fits, unless as much as leaves arrived whole
+    /// since the path was last full: then a queue was felt that others made, or a machine that was busy.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.windows.rate(MEASUREMENT);
         let is_carried = if time >= MEASUREMENT / 2 {
@@ -443,7 +451,9 @@ impl Capacity {
         };
         // It was when it failed, and what counts is counted anew since then.
         let was_until_doubted = self.doubt.is_recent(LOSS_MEMORY, now);
-        self.was_full(now) || was_until_doubted || self.may_be_full(now) && is_carried
+        let is_too_much = !self.clean_rate.carried_whole();
+        let is_full = self.may_be_full(now) && is_carried && is_too_much;
+        self.was_full(now) || was_until_doubted || is_full
     }
 
     /// What fits is known, and if only what leaves tells of that, a queue was felt.
