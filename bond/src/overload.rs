@@ -15,11 +15,6 @@ const MEMORY: f64 = 300.0;
 /// Bits of a rate's fraction.
 const FRACTION: u32 = 11;
 
-/// Whether that is next to nothing.
-pub(crate) fn is_hardly_any(loss: f64) -> bool {
-    loss < HARDLY_LOST
-}
-
 /// What arrives whole for so long does not arrive so by chance: some senders come in bursts.
 const WHOLE_FOR: Duration = Duration::from_secs(3);
 /// Unit of that time.
@@ -38,6 +33,11 @@ pub(crate) struct CleanRate {
     whole_for: u8,
     /// How long no more than `since_full` has left, in the same.
     no_more_for: u8,
+}
+
+/// Whether that is next to nothing.
+pub(crate) fn is_hardly_any(loss: f64) -> bool {
+    loss < HARDLY_LOST
 }
 
 /// What is so for some time goes on for that time, or is not so any more.
