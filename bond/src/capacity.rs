@@ -9,6 +9,7 @@ use crate::departures::Departures;
 use crate::doubt::Doubt;
 use crate::felt_queue::FeltQueue;
 use crate::overload::{CleanRate, is_hardly_any};
+use crate::packed::{pack_nearest, unpack};
 use crate::quality::Rate;
 use crate::windows::Windows;
 
@@ -32,6 +33,8 @@ const SURPRISE: f64 = 0.2;
 const PRESSURE: f32 = 1.3;
 /// Seconds after which the comparison has forgotten most.
 const PRESSURE_TIME: f32 = 0.5;
+/// Bits of fraction of what is compared.
+const FRACTION: u32 = 11;
 const PRESSED: Duration = Duration::from_millis(1500);
 /// Without that, less that arrives by up to [`SURPRISE`] changes the estimate by this part.
 const PATIENT: f64 = 0.02;
@@ -93,8 +96,8 @@ pub(crate) struct Capacity {
     queue: FeltQueue,
     last_report: Option<Instant>,
     reports: Reports,
-    /// Bytes per second that left and that arrived, smoothed.
-    lately: (f32, f32),
+    /// Bytes per second that left and that arrived, smoothed; see [`pack_nearest`].
+    lately: (u16, u16),
     clean_rate: CleanRate,
     departures: Departures,
     doubt: Doubt,
@@ -279,16 +282,22 @@ impl Capacity {
         self.windows.add(rate, interval);
         let (bits, time) = self.windows.rate(MEASUREMENT);
         let keep = (-interval.as_secs_f32() / PRESSURE_TIME).exp();
-        let smooth = |before: f32, bytes: u64| {
-            before * keep + bytes as f32 / interval.as_secs_f32() * (1.0 - keep)
+        let smooth = |before: u16, bytes: u64| {
+            let rate = bytes as f32 / interval.as_secs_f32();
+            unpack(before, FRACTION) * keep + rate * (1.0 - keep)
         };
-        self.lately = (smooth(self.lately.0, sent), smooth(self.lately.1, bytes));
+        let (left, arrived) = (smooth(self.lately.0, sent), smooth(self.lately.1, bytes));
+        self.lately = (
+            pack_nearest(left, FRACTION),
+            pack_nearest(arrived, FRACTION),
+        );
         if is_full {
             self.clean_rate.note_full();
         } else {
-            self.clean_rate.note_room(self.lately, is_whole, interval);
+            self.clean_rate
+                .note_room((left, arrived), is_whole, interval);
         }
-        if overloaded || self.lately.0 > PRESSURE * self.lately.1 {
+        if overloaded || left > PRESSURE * arrived {
             self.pressed = now;
         }
         let known = f64::from(self.bits);
