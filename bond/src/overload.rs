@@ -19,7 +19,7 @@ const FRACTION: u32 = 11;
 const WHOLE_FOR: Duration = Duration::from_secs(3);
 /// Unit of that time.
 const TIME_UNIT: Duration = Duration::from_millis(20);
-/// For so long more than that has not left, if what is lost is not too much: losses are told from as much.
+/// No more than that must have left for so long before what is lost counts as lost for another reason: loss is told from as much.
 const NO_MORE_FOR: Duration = Duration::from_secs(5);
 
 /// The most that lately arrived on a path while next to nothing was lost.

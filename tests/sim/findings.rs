@@ -30,6 +30,7 @@ use serde_json::json;
 use tests::bond_mistakes::{Mistake, mistakes};
 
 use crate::flows::{DATAGRAM_LENGTH, Flow, linux_flows};
+use crate::losses::sent_and_arrived_of_what_fits;
 use crate::multipath::{A, B, KINDS, Kind, Multipath, bonding, is_report, ms, policy, seconds};
 use crate::settings;
 use crate::world::{ROOT, underlay};
@@ -443,22 +444,9 @@ fn finding_12_what_worked_works() {
         assert!(gap <= ms(66), "{gap:?}");
         // Twelve connections over three links of one rate: nearly all of it.
         for base in ["balance-xor", "balance-aware"] {
-            let mut net = Multipath::of_kind(kind, 12, 3, [policy(base, json!({})), json!({})]);
-            for link in 1..=3 {
-                net.both(link, |wire| wire.rate = Some(10_000_000));
-            }
-            net.settle(A);
             // 120 flows that offer 0.9 of the rate of all.
-            net.load(A, &linux_flows(120), ms(24));
-            net.load(B, &linux_flows(3), ms(20));
-            net.run(seconds(10));
-            net.reset();
-            net.run(seconds(5));
+            let (sent, arrived) = sent_and_arrived_of_what_fits(kind, 12, base, seconds(5));
             let least = if base == "balance-xor" { 0.9 } else { 0.95 };
-            let (sent, arrived) = (
-                net.packets(A).iter().sum::<u64>(),
-                net.received[&B].packets(),
-            );
             assert!(
                 arrived as f64 >= least * sent as f64,
                 "{base}: {arrived} of {sent}"
