@@ -219,11 +219,10 @@ impl Bond {
 
     /// The OK of that probe arrived; `path` is where the probe was sent.
     pub fn handle_probe_reply(&mut self, path: PathId, token: u64, now: Instant) {
+        let is_stock = self.traits.is_stock;
         self.with(path, now, |member| {
-            let Some(sent) = member.prober.handle_reply(token) else {
-                return false;
-            };
-            member.handle_answer(sent, now)
+            let reply = member.prober.handle_reply(token);
+            reply.is_some_and(|reply| member.handle_answer(reply, is_stock, now))
         });
     }
 
@@ -307,7 +306,7 @@ impl Bond {
         if up {
             member.life.link_up = true;
             member.life.begin_trial(now);
-            member.prober.reset();
+            member.prober.handle_up();
             member.prober.hurry(1);
         } else {
             let failed = member.fail(Cause::Link, now);

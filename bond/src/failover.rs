@@ -1,79 +1,13 @@
-//! Whether a path works: proven in both directions by authentic packets, and how it is punished for failing again and again.
+//! Whether a path works: proven in both directions by authentic packets.
 
 use std::time::Duration;
 
 use protocol::Instant;
 
+use crate::punishment::Punishment;
+
 /// How long a new path may take to prove itself; it ends with the first proof.
 pub const TRIAL: Duration = Duration::from_secs(15);
-/// Punishment of a first failure.
-const FIRST: Duration = Duration::from_secs(8);
-/// What a probe costs that is lost meanwhile.
-const LOSS: Duration = Duration::from_secs(4);
-/// Longest punishment.
-const LONGEST: Duration = Duration::from_secs(600);
-
-/// What a path owes for its failures. A first failure puts it on probation: it may come back at once. If it fails again
-/// before it has worked its debt off, it stays out until only a first failure's debt is left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Punishment {
-    /// In µs: no longer than [`LONGEST`].
-    debt: u32,
-    at: Instant,
-}
-
-impl Punishment {
-    /// Works off the time since the last call if the path was alive in it.
-    pub fn advance(&mut self, alive: bool, now: Instant) {
-        if alive {
-            self.owe(self.debt().saturating_sub(now.duration_since(self.at)));
-        }
-        self.at = self.at.max(now);
-    }
-
-    /// The path failed; with notice of the operating system it counts half.
-    pub fn add_failure(&mut self, with_notice: bool) {
-        let first = if with_notice { FIRST / 2 } else { FIRST };
-        self.owe(first + 2 * self.debt());
-    }
-
-    /// The latest failure, of which the operating system had no notice, was none: what it added is not owed.
-    pub fn take_back_failure(&mut self) {
-        self.owe(self.debt().saturating_sub(FIRST) / 2);
-    }
-
-    /// It failed with another one, as the other one did with it: it owes no less.
-    pub fn share(&mut self, other: &Self) {
-        self.debt = self.debt.max(other.debt);
-    }
-
-    fn debt(&self) -> Duration {
-        Duration::from_micros(self.debt.into())
-    }
-
-    fn owe(&mut self, debt: Duration) {
-        self.debt = debt.min(LONGEST).as_micros() as u32;
-    }
-
-    /// Probes were lost while it is punished: it flaps faster than it can be declared down, or loses much.
-    pub fn add_losses(&mut self, probes: u64) {
-        if !self.remaining().is_zero() {
-            let more = u32::try_from(probes).unwrap_or(u32::MAX);
-            self.owe(self.debt().saturating_add(LOSS.saturating_mul(more)));
-        }
-    }
-
-    /// How long it stays out if it works from now on.
-    pub fn remaining(&self) -> Duration {
-        self.debt().saturating_sub(FIRST)
-    }
-
-    /// Nothing is owed.
-    pub fn is_clear(&self) -> bool {
-        self.debt == 0
-    }
-}
-
 /// Where a path stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
@@ -92,6 +26,8 @@ pub enum Cause {
     Silent,
     /// We hear the peer, and it does not hear us.
     OneWay,
+    /// It looked like one of those, and then answers came to what had left before: it is slow, or was for a while.
+    Late,
     /// The operating system says so.
     Link,
     /// It did not prove itself in its trial.
@@ -99,11 +35,17 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// Packets were missing; others say nothing of the wire: what an operator asks for, or that an interface was taken down.
+    pub const fn is_noticed(self) -> bool {
+        matches!(self, Self::Silent | Self::OneWay)
+    }
+
     /// In one or two words.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Silent => "down",
             Self::OneWay => "one way",
+            Self::Late => "late",
             Self::Link => "no carrier",
             Self::Unproven => "unproven",
         }
@@ -186,6 +128,14 @@ impl Life {
         true
     }
 
+    /// Something that left at `sent` was answered. What left before the path failed was late, and the path did not fail.
+    pub fn note_answer(&mut self, sent: Instant) {
+        if self.phase == Phase::Down && self.cause.is_noticed() && sent < self.since {
+            self.cause = Cause::Late;
+            self.punishment.forgive_lateness();
+        }
+    }
+
     /// The path has another chance to prove itself, unless it is up.
     pub fn begin_trial(&mut self, now: Instant) {
         if self.phase == Phase::Down {
@@ -205,56 +155,27 @@ impl Life {
 mod tests {
     use super::*;
 
-    const fn secs(seconds: u64) -> Duration {
-        Duration::from_secs(seconds)
-    }
-
     fn at(millis: u64) -> Instant {
         Instant::from_millis(millis)
     }
 
     #[test]
-    fn punishment_grows_with_each_failure_and_is_worked_off_alive_only() {
-        let mut punishment = Punishment::default();
-        punishment.add_failure(false);
-        assert_eq!(punishment.remaining(), Duration::ZERO);
-        punishment.advance(true, at(1000));
-        punishment.add_failure(false);
-        assert_eq!(punishment.debt(), secs(22));
-        assert_eq!(punishment.remaining(), secs(14));
-        punishment.advance(false, at(100_000));
-        assert_eq!(punishment.debt(), secs(22));
-        punishment.advance(true, at(114_000));
-        assert_eq!(punishment.remaining(), Duration::ZERO);
-        for _ in 0..20 {
-            punishment.add_failure(false);
-        }
-        assert_eq!(punishment.debt(), secs(600));
-        let mut noticed = Punishment::default();
-        noticed.add_failure(true);
-        assert_eq!(noticed.debt(), secs(4));
-    }
-
-    #[test]
-    fn a_failure_that_was_none_is_taken_back() {
-        let mut punishment = Punishment::default();
-        punishment.add_failure(true);
-        let before = punishment;
-        punishment.add_failure(false);
-        assert_eq!(punishment.remaining(), secs(8));
-        punishment.take_back_failure();
-        assert_eq!(punishment, before);
-    }
-
-    #[test]
-    fn who_fails_with_another_owes_no_less() {
-        let [mut one, mut other] = [Punishment::default(); 2];
-        one.add_failure(false);
-        other.share(&one);
-        assert_eq!(other.debt(), secs(8));
-        other.add_failure(false);
-        other.share(&one);
-        assert_eq!(other.remaining(), secs(16));
+    fn answers_to_what_left_before_a_failure_show_that_there_was_none() {
+        let mut life = Life::new(true, true, Punishment::default(), at(0));
+        assert!(life.fail(Cause::OneWay, at(500)));
+        let before = life.punishment;
+        life.note_answer(at(500));
+        assert_eq!((life.cause, life.punishment), (Cause::OneWay, before));
+        life.note_answer(at(499));
+        assert_eq!(life.cause, Cause::Late);
+        assert!(life.punishment.is_clear());
+        assert_eq!(life.phase, Phase::Down);
+        // An interface that was taken down did fail.
+        let mut life = Life::new(true, true, Punishment::default(), at(0));
+        assert!(life.fail(Cause::Link, at(500)));
+        life.note_answer(at(499));
+        assert_eq!(life.cause, Cause::Link);
+        assert!(!life.punishment.is_clear());
     }
 
     #[test]
@@ -264,7 +185,10 @@ mod tests {
         assert!(!life.prove(at(400), at(600)));
         assert_eq!(life.phase, Phase::Down);
         assert!(life.prove(at(700), at(710)));
-        assert_eq!(life.up_delay_end(secs(1), at(800)), Some(at(1710)));
+        assert_eq!(
+            life.up_delay_end(Duration::from_secs(1), at(800)),
+            Some(at(1710))
+        );
     }
 
     #[test]

@@ -6,10 +6,11 @@ use protocol::Instant;
 
 use crate::config::{BasePolicy, MonitorStrategy, PolicySettings};
 use crate::event::EventKind;
-use crate::failover::{Phase, Punishment};
+use crate::failover::Phase;
 use crate::loss::ENOUGH_OUTCOMES;
 use crate::member::Member;
 use crate::policy::Fitness;
+use crate::punishment::Punishment;
 
 /// Loss above which a path is avoided, unless the operator names a limit.
 const SOFT_LOSS: f64 = 0.05;

@@ -82,6 +82,7 @@ pub mod plan;
 pub mod policy;
 pub mod probe;
 pub mod probe_interval;
+pub mod punishment;
 pub mod qos;
 pub mod quality;
 mod rehearsal;

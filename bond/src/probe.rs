@@ -8,20 +8,33 @@ use protocol::Instant;
 use crate::config::MonitorStrategy;
 use crate::probe_interval::{LONGEST_DOWN_INTERVAL, Watch};
 
-/// Probes without an answer that are remembered.
+/// Probes without an answer that are remembered, and how many of them may be late.
 const OUTSTANDING: usize = 32;
-/// After this long no answer is expected any more, unless answers take long.
+const MOST_LATE: usize = 16;
+/// After this long an answer is late, unless answers take long.
 const GIVE_UP: Duration = Duration::from_millis(300);
 /// So many probes may leave before their interval is over, as it takes to tell a few failures one after the other; then one more
 /// in this time, however often the path fails.
 const MOST_EARLY: u32 = 16;
 const EARLY_INTERVAL: Duration = Duration::from_millis(500);
 
+/// An answer arrived.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Reply {
+    /// When its probe had left.
+    pub sent: Instant,
+    /// Probes whose answers were late already, and now are overtaken by this one: they are lost.
+    pub lost: u64,
+}
+
 /// The probes of one path.
 #[derive(Clone, Debug, Default)]
 pub struct Prober {
     /// Probes that may yet be answered, oldest first: token, when they left.
     outstanding: VecDeque<(u64, Instant)>,
+    /// So many of the oldest are not waited for: their answers are late, or the path failed meanwhile. Late is not lost, as long
+    /// as no later probe is answered (what RFC 3522 calls a spurious timeout).
+    late: u8,
     /// Probes that were given up since something was last proven.
     given_up: u32,
     /// When the last probe was asked for.
@@ -56,14 +69,19 @@ impl Prober {
 
     /// Probes without an answer since something was last proven.
     pub(crate) fn missing(&self) -> usize {
-        let waiting = self.unanswered.map_or(0, |first| {
-            let since = self.outstanding.iter().filter(|(_, at)| *at >= first);
-            since.count()
-        });
+        let waiting = self
+            .unanswered
+            .map_or(0, |first| self.awaited().filter(|at| *at >= first).count());
         self.given_up() + waiting
     }
 
-    /// How many of those will not be answered any more.
+    /// When those left that are waited for, in order.
+    fn awaited(&self) -> impl Iterator<Item = Instant> {
+        let awaited = self.outstanding.iter().skip(self.late.into());
+        awaited.map(|(_, at)| *at)
+    }
+
+    /// How many of those are not waited for any more.
     pub(crate) fn given_up(&self) -> usize {
         self.given_up as usize
     }
@@ -130,6 +148,7 @@ impl Prober {
     pub fn handle_sent(&mut self, token: u64, now: Instant) {
         if self.outstanding.len() == OUTSTANDING {
             self.outstanding.pop_front();
+            self.late = self.late.saturating_sub(1);
         }
         self.outstanding.push_back((token, now));
         self.unanswered.get_or_insert(now);
@@ -141,15 +160,19 @@ impl Prober {
         self.outstanding.iter().any(|(known, _)| *known == token)
     }
 
-    /// An answer arrived: when the probe had left. `None` if there was no such probe.
-    pub fn handle_reply(&mut self, token: u64) -> Option<Instant> {
-        let index = self
-            .outstanding
-            .iter()
-            .position(|(known, _)| *known == token)?;
+    /// An answer arrived. `None` if there was no such probe.
+    pub fn handle_reply(&mut self, token: u64) -> Option<Reply> {
+        let mut tokens = self.outstanding.iter().map(|(known, _)| *known);
+        let index = tokens.position(|known| known == token)?;
         let (_, sent) = self.outstanding.remove(index)?;
-        self.unreplied = self.first_after(sent);
-        Some(sent)
+        let overtaken = index.min(self.late.into());
+        self.outstanding.drain(..overtaken);
+        self.late = usize::from(self.late).saturating_sub(index + 1) as u8;
+        if self.unreplied.is_some_and(|first| first <= sent) {
+            self.unreplied = self.first_after(sent);
+        }
+        let lost = overtaken as u64;
+        Some(Reply { sent, lost })
     }
 
     /// Something sent at `sent` arrived.
@@ -161,10 +184,7 @@ impl Prober {
     }
 
     fn first_after(&self, sent: Instant) -> Option<Instant> {
-        self.outstanding
-            .iter()
-            .map(|(_, at)| *at)
-            .find(|at| *at > sent)
+        self.awaited().find(|at| *at > sent)
     }
 
     /// When the oldest unanswered probe left.
@@ -209,36 +229,54 @@ impl Prober {
         };
         // The last of those that count has waited as long as an answer takes, too.
         let count = watch.needed() - self.given_up().min(watch.needed());
-        let last = self
-            .outstanding
-            .iter()
-            .filter(|(_, at)| *at >= first)
-            .nth(count.saturating_sub(1))
-            .map_or(first, |(_, at)| *at);
+        let mut counted = self.awaited().filter(|at| *at >= first);
+        let last = counted.nth(count.saturating_sub(1)).unwrap_or(first);
         let hasty = (first + patience).max(last + watch.overdue());
         Some(hasty.min(calm))
     }
 
-    /// Gives up probes older than any answer may be; returns how many.
+    /// Waits no longer for answers that are late; returns how many probes are lost: later ones were answered.
     pub fn expire(&mut self, watch: &Watch, now: Instant) -> u64 {
         let limit = (4 * watch.overdue()).max(GIVE_UP);
         let mut lost = 0;
-        while let Some((_, at)) = self.outstanding.pop_front_if(|(_, at)| *at + limit <= now) {
+        while let Some(&(_, at)) = self.outstanding.get(self.late.into()) {
+            if now < at + limit {
+                break;
+            }
             if self.unanswered.is_some_and(|first| first <= at) {
                 self.given_up = self.given_up.saturating_add(1);
             }
-            lost += 1;
+            let is_overtaken = self.unreplied.is_none_or(|first| at < first);
+            let dropped = if is_overtaken {
+                self.outstanding.remove(self.late.into())
+            } else if usize::from(self.late) == MOST_LATE {
+                self.outstanding.pop_front()
+            } else {
+                self.late += 1;
+                None
+            };
+            lost += u64::from(dropped.is_some());
         }
         lost
     }
 
-    /// Forgets what is unanswered: the path is down, and waiting begins anew.
-    pub fn reset(&mut self) {
+    /// The path is down: waiting begins anew, although answers to what left before may yet come.
+    pub fn handle_down(&mut self) {
+        while self.outstanding.len() > MOST_LATE {
+            self.outstanding.pop_front();
+        }
+        self.late = self.outstanding.len() as u8;
         self.unanswered = None;
         self.unreplied = None;
         self.given_up = 0;
-        self.outstanding.clear();
         self.backed_off = 0;
+    }
+
+    /// The path is up again: what left before says no more.
+    pub fn handle_up(&mut self) {
+        // A path that works has two or three on the way.
+        self.outstanding = VecDeque::new();
+        self.handle_down();
     }
 }
 
@@ -281,7 +319,7 @@ mod tests {
             if prober.next(watch, proof).is_some_and(|due| due <= now) {
                 prober.handle_asked(watch, now);
                 prober.handle_sent(millis, now);
-                proof = prober.handle_reply(millis);
+                proof = prober.handle_reply(millis).map(|reply| reply.sent);
                 prober.handle_proof(now);
                 count += u64::from(millis >= from * 1000);
             }
@@ -381,7 +419,7 @@ mod tests {
             if prober.next(&watch, proof).is_some_and(|due| due <= now) {
                 prober.handle_asked(&watch, now);
                 prober.handle_sent(millis, now);
-                proof = prober.handle_reply(millis);
+                proof = prober.handle_reply(millis).map(|reply| reply.sent);
                 prober.handle_proof(now);
                 asked.push(millis);
             }
@@ -510,6 +548,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_late_is_lost_once_a_later_probe_is_answered() {
+        let at = Instant::from_millis;
+        let mut prober = Prober::new(0);
+        for token in 1..=5 {
+            prober.handle_sent(token, at(1000 + token * 10));
+        }
+        // Out of order, and then the one before it is late.
+        assert_eq!(prober.handle_reply(3).map(|reply| reply.lost), Some(0));
+        assert_eq!(prober.expire(&watch(), at(1319)), 1);
+        assert_eq!(prober.expire(&watch(), at(1330)), 1);
+        assert_eq!(prober.expire(&watch(), at(1360)), 0);
+        assert_eq!(prober.missing(), 4);
+        assert_eq!(prober.handle_reply(4).map(|reply| reply.lost), Some(0));
+        prober.handle_sent(6, at(1361));
+        assert_eq!(prober.handle_reply(6).map(|reply| reply.lost), Some(1));
+        assert_eq!(prober.handle_reply(5), None);
+        // Late or not, so many are remembered.
+        for token in 7..60 {
+            prober.handle_sent(token, at(1400 + token));
+        }
+        prober.expire(&watch(), at(2000));
+        assert_eq!(prober.outstanding.len(), MOST_LATE);
+    }
+
+    #[test]
     fn an_unanswered_probe_ages_until_something_sent_later_arrives() {
         let at = Instant::from_millis;
         let mut prober = Prober::new(0);
@@ -517,7 +580,8 @@ mod tests {
         prober.handle_sent(2, at(200));
         prober.handle_proof(at(50));
         assert_eq!(prober.unanswered(), Some(at(100)));
-        assert_eq!(prober.handle_reply(1), Some(at(100)));
+        let (sent, lost) = (at(100), 0);
+        assert_eq!(prober.handle_reply(1), Some(Reply { sent, lost }));
         prober.handle_proof(at(100));
         assert_eq!(prober.unanswered(), Some(at(200)));
         assert_eq!(prober.handle_reply(1), None);

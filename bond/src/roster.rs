@@ -8,9 +8,10 @@ use protocol::Instant;
 
 use crate::bond::{Bond, PeerTraits};
 use crate::event::EventKind;
-use crate::failover::{Phase, Punishment};
+use crate::failover::Phase;
 use crate::member::Member;
 use crate::path::{PathId, PathInfo};
+use crate::punishment::Punishment;
 use crate::rule::Rule;
 
 /// Most paths of a bond, as in 1.14.1.

@@ -99,7 +99,7 @@ pub struct PathStatus {
     pub active: bool,
     /// Of its IP version its link's first choice.
     pub preferred: bool,
-    /// In one or two words: `up`, `trial`, `down`, `no carrier`, `one way`, `up delay`, `punished`, `lossy`, `refused`.
+    /// In one or two words: `up`, `trial`, `down`, `no carrier`, `one way`, `late`, `up delay`, `punished`, `lossy`, `refused`.
     pub condition: &'static str,
     /// Mean one-way latency.
     pub latency: Option<Duration>,

@@ -96,8 +96,8 @@ impl Bond {
         }
     }
 
-    /// Tells every path what there is besides it: whether other links work, whether leaving it for those in use would help, and
-    /// whether the peer left it.
+    /// Tells every path what there is besides it: whether other links work, whether leaving it for those in use would help,
+    /// whether the peer left it, and what other ports of its wire still owe for failures that it shares.
     fn look_beside(&mut self, now: Instant) {
         let beside = |member: &Member| {
             let others = self.members.values();
@@ -119,6 +119,8 @@ impl Bond {
                 !links.is_empty() && links.iter().all(loses)
             });
             let wire = || self.members.values().filter(|m| m.shares_wire(member));
+            let ports = wire().filter(|port| port.info.id != member.info.id);
+            let shared = ports.map(|port| port.life.punishment.own()).max();
             let beside = Beside {
                 has_alternative,
                 others_are_full,
@@ -126,11 +128,13 @@ impl Bond {
                 wire_is_full: wire().any(|port| port.is_used && is_full(port)),
             };
             let peer_avoids = wire().any(|port| port.told().is_lossy);
-            (beside, peer_avoids)
+            (beside, peer_avoids, shared.unwrap_or_default())
         };
-        let found: Vec<(Beside, bool)> = self.members.values().map(|m| beside(m)).collect();
-        for (member, found) in self.members.values_mut().zip(found) {
-            (member.beside, member.judgement.peer_avoids) = found;
+        let found: Vec<_> = self.members.values().map(|m| beside(m)).collect();
+        for (member, (beside, peer_avoids, shared)) in self.members.values_mut().zip(found) {
+            member.beside = beside;
+            member.judgement.peer_avoids = peer_avoids;
+            member.life.punishment.share_at_most(shared);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::failover::{Cause, Phase, TRIAL};
 use crate::member::Member;
 use crate::packed::micros;
 use crate::path::PathId;
+use crate::probe::Reply;
 use crate::probe_interval::{Standby, Watch};
 use crate::suspicion::{Reason, packets_to_miss};
 
@@ -75,7 +76,7 @@ impl Member {
         let is_deaf =
             self.life.phase == Phase::Down && self.life.last_received < Some(self.life.since);
         let has_stalled = self.life.phase == Phase::Down
-            && matches!(self.life.cause, Cause::Silent | Cause::OneWay)
+            && self.life.cause.is_noticed()
             && now < self.life.since + STALLED
             && self.quality.capacity.is_used_up(now);
         let revived = (answered || !is_deaf) && self.life.prove(sent, now);
@@ -83,7 +84,7 @@ impl Member {
             if has_stalled {
                 self.life.punishment.take_back_failure();
             }
-            self.prober.reset();
+            self.prober.handle_up();
             self.quality.capacity.note_revived(now);
             self.quality.set_up(true, now);
             self.detection = None;
@@ -91,17 +92,33 @@ impl Member {
         revived
     }
 
-    /// A probe that left at `sent` was answered. True if the path is up again.
-    pub(crate) fn handle_answer(&mut self, sent: Instant, now: Instant) -> bool {
+    /// A probe was answered. True if the path is up again.
+    pub(crate) fn handle_answer(&mut self, reply: Reply, is_stock: bool, now: Instant) -> bool {
+        let sent = reply.sent;
+        self.handle_lost(reply.lost, is_stock, now);
+        self.life.note_answer(sent);
+        let round_trip = now.duration_since(sent);
         // What left while the path was down may have waited in a queue of the system, for the next hop's address to be resolved.
         let is_usual = self.life.phase == Phase::Up && sent >= self.life.since;
         if is_usual || self.answers.mean().is_none() {
-            let round_trip = now.duration_since(sent);
             self.answers.add(round_trip);
             self.quality.add_round_trip(round_trip, now);
+        } else if self.life.phase == Phase::Down && self.life.cause == Cause::Late {
+            // So long answers take.
+            self.answers.add(round_trip);
         }
         self.quality.add_probes(1, 0, now);
         self.prove(sent, true, now)
+    }
+
+    /// Probes were lost. What is lost of those that left before the path failed says no more than that it failed.
+    fn handle_lost(&mut self, lost: u64, is_stock: bool, now: Instant) {
+        // A stock peer passes over probes that a queue pushed together, and those are no loss.
+        let is_pushed = is_stock && self.quality.capacity.was_full(now);
+        if lost > 0 && self.life.phase == Phase::Up && !is_pushed {
+            self.quality.add_probes(0, lost, now);
+            self.life.punishment.add_losses(lost);
+        }
     }
 
     /// A report of the peer's on what it received. True if the path is up again, or down.
@@ -148,11 +165,10 @@ impl Member {
             .map(|since| micros(now.duration_since(since)));
         let failed = self.life.fail(cause, now);
         if failed {
-            // Others say nothing of the wire: what an operator asks for, or that an interface was taken down.
-            if matches!(cause, Cause::Silent | Cause::OneWay) {
+            if cause.is_noticed() {
                 self.quality.capacity.doubt(now);
             }
-            self.prober.reset();
+            self.prober.handle_down();
             self.suspicion.clear();
             self.suspected = None;
             self.quality.set_up(false, now);
@@ -163,8 +179,7 @@ impl Member {
     /// It failed in an outage in which another port of its wire is down already, and which counts once. Of those that fail at the
     /// same moment the first by number is so.
     pub(crate) fn shares_outage(&self, other: &Self) -> bool {
-        let is_down = other.life.phase == Phase::Down
-            && matches!(other.life.cause, Cause::Silent | Cause::OneWay);
+        let is_down = other.life.phase == Phase::Down && other.life.cause.is_noticed();
         let order = |member: &Self| (member.life.since, member.info.id);
         is_down
             && order(other) < order(self)
@@ -319,12 +334,7 @@ impl Member {
         }
         let watch = self.watch(around, now);
         let lost = self.prober.expire(&watch, now);
-        // A stock peer passes over probes that a queue pushed together, and those are no loss.
-        let is_pushed = around.is_stock && self.quality.capacity.was_full(now);
-        if lost > 0 && self.life.phase == Phase::Up && !is_pushed {
-            self.quality.add_probes(0, lost, now);
-            self.life.punishment.add_losses(lost);
-        }
+        self.handle_lost(lost, around.is_stock, now);
         let failure = self.failure_at(&watch, around);
         if !around.is_excused(now) && failure.is_some_and(|at| at <= now) {
             let asked = self.prober.unanswered().unwrap_or(now);

@@ -101,7 +101,7 @@ fn ports_of_a_wire_fail_together_unless_one_worked_meanwhile() {
         };
         failed.fail(Cause::Silent, at);
         port.share_failure(&failed, at);
-        port.life.punishment == failed.life.punishment
+        port.life.punishment.debt() == failed.life.punishment.debt()
     };
     assert!(owes(false, 0, true, "10.0.0.2:9994"));
     assert!(owes(false, 100, false, "10.0.0.2:9994"));
@@ -163,14 +163,24 @@ fn what_was_measured_outweighs_what_another_path_of_the_wire_carried_later() {
 #[test]
 fn only_answers_of_a_path_that_works_tell_how_long_they_take() {
     let (mut member, now) = used(false);
-    member.handle_answer(now, now + NEAR);
+    let answer = |member: &mut Member, sent, at| {
+        let reply = Reply { sent, lost: 0 };
+        member.handle_answer(reply, false, at)
+    };
+    answer(&mut member, now, now + NEAR);
     let failed = now + TENTH;
     member.fail(Cause::Silent, failed);
     let back = failed + 20 * TENTH;
-    member.handle_answer(failed, back);
+    assert!(answer(&mut member, failed, back));
     assert_eq!(member.life.phase, Phase::Up);
     assert_eq!(member.answers.mean(), Some(NEAR));
     assert_eq!(member.quality.latency(), Some(NEAR / 2));
-    member.handle_answer(back, back + 2 * NEAR);
-    assert!(member.answers.mean() > Some(NEAR));
+    assert!(!answer(&mut member, back, back + 2 * NEAR));
+    let usual = member.answers.mean();
+    assert!(usual > Some(NEAR));
+    // What left before a failure that was none did not wait, and it took so long.
+    member.fail(Cause::Silent, back + TENTH);
+    assert!(!answer(&mut member, back + NEAR, back + 2 * TENTH));
+    assert_eq!(member.life.cause, Cause::Late);
+    assert!(member.answers.mean() > usual);
 }
