@@ -8,13 +8,11 @@ use protocol::Instant;
 use crate::departures::Departures;
 use crate::doubt::Doubt;
 use crate::felt_queue::FeltQueue;
-use crate::overload::{CleanRate, is_hardly_any};
+use crate::overload::{CleanRate, LossCause, OVERLOAD};
 use crate::packed::{pack_nearest, unpack};
 use crate::quality::Rate;
 use crate::windows::Windows;
 
-/// Loss above which a path is full although nothing queues: far more is sent than fits. Less than that may be chance.
-const OVERLOAD: f64 = 0.1;
 /// Fewer packets than this say nothing of overload.
 const ENOUGH_PACKETS: u64 = 20;
 /// Length of our own windows, and of the longest report that counts.
@@ -154,15 +152,26 @@ impl Capacity {
         };
         let is_mixed = std::mem::take(&mut self.is_next_mixed) && left.is_some();
         let since = self.sent_since.take().or(before);
-        let elapsed = now.duration_since(since.unwrap_or(now)).as_secs_f64();
-        let part = (interval.as_secs_f64() / elapsed.max(1e-3)).min(1.0);
-        let counted = (std::mem::take(&mut self.sent) as f64 * part) as u64;
+        let elapsed = now.duration_since(since.unwrap_or(now));
+        let part = (interval.as_secs_f64() / elapsed.as_secs_f64().max(1e-3)).min(1.0);
+        let all_sent = std::mem::take(&mut self.sent) as f64;
+        let counted = (all_sent * part) as u64;
         let all = packets.saturating_add(lost);
         let loss = lost as f64 / all.max(1) as f64;
         // What is reported that seldom may have been lost before the path failed.
         let is_old = left.is_some() && self.doubt.is_recent(AWAITED, now);
         let is_told = all >= ENOUGH_PACKETS && !is_old;
-        let overloaded = self.is_overload(bytes, loss, interval) && is_told;
+        // Of samples the part that is lost tells more exactly than their number what arrives.
+        let is_sampled = left.is_some() && !elapsed.is_zero();
+        let (arrived, time) = if is_sampled {
+            ((all_sent * (1.0 - loss)) as u64, elapsed)
+        } else {
+            (bytes, interval)
+        };
+        let cause = match self.cause_of_loss(arrived, loss, time) {
+            LossCause::Overload if !is_told => LossCause::Unclear,
+            cause => cause,
+        };
         if is_told && loss > OVERLOAD && self.queue.is_standing(now) {
             self.pressed = now;
         }
@@ -172,7 +181,7 @@ impl Capacity {
         self.add(
             (bytes, left.unwrap_or(counted)),
             interval,
-            (overloaded, is_hardly_any(loss)),
+            cause,
             (least, ours),
             Kind::Measured,
             now,
@@ -208,12 +217,17 @@ impl Capacity {
         let elapsed = now.duration_since(since);
         if elapsed >= WINDOW {
             let delivered = (self.sent as f64 * (1.0 - loss)) as u64;
-            // Of a path that failed nobody says when that was lost.
-            let overloaded = self.is_overload(delivered, loss, elapsed) && !self.doubt.is_open();
+            let cause = match self.cause_of_loss(delivered, loss, elapsed) {
+                // Of a path that failed nobody says when that was lost.
+                LossCause::Overload if self.doubt.is_open() => LossCause::Unclear,
+                // What arrives is reckoned from the loss.
+                LossCause::Chance => LossCause::Unclear,
+                cause => cause,
+            };
             self.add(
                 (delivered, self.sent),
                 elapsed,
-                (overloaded, is_hardly_any(loss)),
+                cause,
                 (least, ours),
                 Kind::Estimated,
                 now,
@@ -244,18 +258,17 @@ impl Capacity {
             && self.queue.is_felt(least, self.full_since.is_some(), now)
     }
 
-    /// So much arrived within that time, and this part of what was sent did not: for overload?
-    fn is_overload(&mut self, bytes: u64, loss: f64, interval: Duration) -> bool {
+    /// So much arrived within that time, and this part of what was sent did not. Why?
+    fn cause_of_loss(&mut self, bytes: u64, loss: f64, interval: Duration) -> LossCause {
         let arrived = bytes as f64 / interval.as_secs_f64().max(1e-3);
-        self.clean_rate.add(arrived, loss, interval);
-        loss > OVERLOAD && self.clean_rate.is_exceeded(arrived, loss)
+        self.clean_rate.add(arrived, loss, interval)
     }
 
     fn add(
         &mut self,
         (bytes, sent): (u64, u64),
         interval: Duration,
-        (overloaded, is_whole): (bool, bool),
+        cause: LossCause,
         (least, ours): (f64, bool),
         kind: Kind,
         now: Instant,
@@ -265,6 +278,7 @@ impl Capacity {
         }
         let rate = bytes as f64 / interval.as_secs_f64();
         let queues = self.queue.is_felt(least, self.full_since.is_some(), now);
+        let overloaded = cause == LossCause::Overload;
         let is_full = ours && interval <= LONGEST_WINDOW && rate > LEAST && (overloaded || queues);
         if is_full && self.full_since.is_none() {
             self.full_since = Some(now);
@@ -294,8 +308,7 @@ impl Capacity {
         if is_full {
             self.clean_rate.note_full();
         } else {
-            self.clean_rate
-                .note_room((left, arrived), is_whole, interval);
+            self.clean_rate.note_room((left, arrived), cause, interval);
         }
         if overloaded || left > PRESSURE * arrived {
             self.pressed = now;
@@ -450,7 +463,8 @@ impl Capacity {
     }
 
     /// Losses are of our making: packets queued lately, or about as much arrives as fits, unless as much as leaves arrived whole
-    /// since the path was last full: then a queue was felt that others made, or a machine that was busy.
+    /// since the path was last full, or what is lost is lost by chance: then a queue was felt that others made, or a machine that
+    /// was busy.
     pub(crate) fn is_used_up(&self, now: Instant) -> bool {
         let (bits, time) = self.windows.rate(MEASUREMENT);
         let is_carried = if time >= MEASUREMENT / 2 {
@@ -460,7 +474,7 @@ impl Capacity {
         };
         // It was when it failed, and what counts is counted anew since then.
         let was_until_doubted = self.doubt.is_recent(LOSS_MEMORY, now);
-        let is_too_much = !self.clean_rate.carried_whole();
+        let is_too_much = !self.clean_rate.is_not_exceeded();
         let is_full = self.may_be_full(now) && is_carried && is_too_much;
         self.was_full(now) || was_until_doubted || is_full
     }

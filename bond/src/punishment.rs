@@ -77,6 +77,11 @@ impl Punishment {
         self.own = self.own.min(self.before);
     }
 
+    /// The latest failure was not taken back.
+    pub(crate) fn counts_failure(&self) -> bool {
+        self.own > self.before
+    }
+
     /// The latest failure was only lateness: answers to what left before have come after all. That is no failure, unless it is
     /// the rule.
     pub fn forgive_lateness(&mut self) {

@@ -177,14 +177,13 @@ impl Member {
     }
 
     /// It failed in an outage in which another port of its wire is down already, and which counts once. Of those that fail at the
-    /// same moment the first by number is so.
+    /// same moment the last one of which this is asked has it counted.
     pub(crate) fn shares_outage(&self, other: &Self) -> bool {
         let is_down = other.life.phase == Phase::Down && other.life.cause.is_noticed();
-        let order = |member: &Self| (member.life.since, member.info.id);
-        is_down
-            && order(other) < order(self)
-            && self.shares_wire(other)
-            && !self.worked_since(other.life.since)
+        let (since, own_since) = (other.life.since, self.life.since);
+        let is_counted =
+            since < own_since || since == own_since && other.life.punishment.counts_failure();
+        is_down && is_counted && self.shares_wire(other) && !self.worked_since(since)
     }
 
     /// Another path failed at `now`. If it is a port of the same wire, this one has failed with it unless it worked while answers

@@ -110,6 +110,32 @@ fn ports_of_a_wire_fail_together_unless_one_worked_meanwhile() {
     assert!(!owes(true, 0, true, "10.0.0.2:9994"));
 }
 
+/// Whichever is told of first, and whatever the numbers of the paths.
+#[test]
+fn what_ports_of_a_wire_owe_for_one_moment_is_owed_once() {
+    for numbers in [(1, 2), (2, 1)] {
+        let (mut first, now) = used(false);
+        let mut second = first.clone();
+        (first.info.id, second.info.id) = (PathId(numbers.0), PathId(numbers.1));
+        second.info.remote = "10.0.0.2:9994".parse().expect("an address");
+        let at = now + 3 * TENTH;
+        // A report tells of the first, and the second is looked at in the same moment.
+        let [mut told, mut seen] = [first.clone(), second.clone()];
+        assert!(told.fail(Cause::OneWay, at));
+        seen.share_failure(&told, at);
+        assert!(seen.fail(Cause::Silent, at));
+        assert!(seen.shares_outage(&told));
+        // Both are looked at, and then what that means.
+        assert!(first.fail(Cause::Silent, at) && second.fail(Cause::Silent, at));
+        assert!(first.shares_outage(&second));
+        first.life.punishment.take_back_failure();
+        assert!(!second.shares_outage(&first));
+        // One that failed earlier is down already.
+        second.life.since = at + TENTH;
+        assert!(second.shares_outage(&first) && !first.shares_outage(&second));
+    }
+}
+
 /// A trial that fails adds nothing that could be taken back.
 #[test]
 fn a_trial_that_failed_takes_no_older_failure_back() {
