@@ -244,9 +244,31 @@ fn sent_bytes_in(table: &str, interface: &str) -> Option<u64> {
     numbers.split_ascii_whitespace().nth(8)?.parse().ok()
 }
 
+/// Bytes that have been sent into networks so far: by all devices of hawserd's and zerotier-one's naming together.
+pub fn sent_into_networks() -> io::Result<u64> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/dev")?;
+    Ok(sent_into_networks_in(&table))
+}
+
+fn sent_into_networks_in(table: &str) -> u64 {
+    let names = table.lines().filter_map(|line| line.split_once(':'));
+    let networks = names
+        .map(|(name, _)| name.trim())
+        .filter(|name| name.starts_with("zt"));
+    networks.filter_map(|name| sent_bytes_in(table, name)).sum()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counters_of_all_networks_count() {
+        let table = "Inter-|   Receive  |  Transmit\n face |bytes packets|bytes packets\n\
+                     \x20 eth1:  10 1 0 0 0 0 0 0 20 2 0 0 0 0 0 0\nztabc:30 1 0 0 0 0 0 0 40 2 0 0 0 0 0 0\n\
+                     ztdef:  10 1 0 0 0 0 0 0 5 2 0 0 0 0 0 0\n";
+        assert_eq!(sent_into_networks_in(table), 45);
+    }
 
     #[test]
     fn counters_are_found_by_the_whole_name() {

@@ -11,6 +11,7 @@ use super::outage::FAILING_OVER;
 use super::row::{Case, Load, Measurement, Row};
 use super::sample::Sample;
 use super::trial::{link_in_use, wait_until_whole};
+use crate::lab::links;
 use crate::lab::stream::Pace;
 
 const LINKS: u8 = 3;
@@ -22,6 +23,10 @@ const IDLE: Duration = Duration::from_secs(6);
 const LONG_IDLE: Duration = Duration::from_secs(40);
 /// One trial of so many is after a long silence, beginning with the first.
 const LONG_ONE_OF: u32 = 10;
+/// The members' systems ask for routers and for hardware addresses now and then. A bond that sent such a thing is not idle: nothing
+/// must have been sent for so long before the failure. It is waited for that so many times.
+const SILENT: Duration = Duration::from_secs(2);
+const MOST_WAITS: u32 = 10;
 /// From the failure to the first packet: less than the time between two probes, so that nobody knows yet.
 const UNNOTICED: Duration = Duration::from_millis(50);
 
@@ -76,6 +81,23 @@ fn measure(case: &Case) -> io::Result<Measurement> {
     })
 }
 
+/// Until neither member has sent anything into the network for [`SILENT`].
+fn wait_for_silence(bed: &Bed) -> io::Result<()> {
+    let sent = || -> io::Result<Vec<u64>> {
+        let members = bed.lab.members.iter();
+        let bytes = members.map(|member| member.host().run(links::sent_into_networks)?);
+        bytes.collect()
+    };
+    for _ in 0..MOST_WAITS {
+        let before = sent()?;
+        thread::sleep(SILENT);
+        if sent()? == before {
+            return Ok(());
+        }
+    }
+    Err(io::Error::other("the members' systems never stop sending"))
+}
+
 fn trial(bed: &Bed, idle: Duration, judged: &[usize]) -> io::Result<Vec<FirstPacket>> {
     let pace = Pace {
         rate: RATE,
@@ -84,7 +106,8 @@ fn trial(bed: &Bed, idle: Duration, judged: &[usize]) -> io::Result<Vec<FirstPac
     let stream = bed.stream(pace)?;
     let link = link_in_use(bed)?;
     stream.pause();
-    thread::sleep(idle);
+    thread::sleep(idle - SILENT);
+    wait_for_silence(bed)?;
     bed.fail(link, Failure::BlackHole)?;
     thread::sleep(UNNOTICED);
     let resumed = stream.elapsed();
