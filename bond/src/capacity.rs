@@ -160,7 +160,8 @@ impl Capacity {
         let loss = lost as f64 / all.max(1) as f64;
         // What is reported that seldom may have been lost before the path failed.
         let is_old = left.is_some() && self.doubt.is_recent(AWAITED, now);
-        let is_told = all >= ENOUGH_PACKETS && !is_old;
+        let are_few = all < ENOUGH_PACKETS;
+        let is_told = !are_few && !is_old;
         // Of samples the part that is lost tells more exactly than their number what arrives.
         let is_sampled = left.is_some() && !elapsed.is_zero();
         let (arrived, time) = if is_sampled {
@@ -169,7 +170,8 @@ impl Capacity {
             (bytes, interval)
         };
         let cause = match self.cause_of_loss(arrived, loss, time) {
-            LossCause::Overload if !is_told => LossCause::Unclear,
+            LossCause::Overload | LossCause::Unclear if are_few => LossCause::Unknown,
+            LossCause::Overload if is_old => LossCause::Unclear,
             cause => cause,
         };
         if is_told && loss > OVERLOAD && self.queue.is_standing(now) {

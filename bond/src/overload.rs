@@ -45,6 +45,8 @@ pub(crate) enum LossCause {
     None,
     /// No more arrives than if a part of what arrived a while ago were lost: a radio link loses a part of whatever is sent.
     Chance,
+    /// Of so few packets nobody can say.
+    Unknown,
     /// It may be for overload, or not.
     Unclear,
     /// Much is lost, and more arrives than that: the path carries what it can.
@@ -105,7 +107,10 @@ impl CleanRate {
         let is_chance = cause == LossCause::Chance;
         let is_no_more = left <= MORE as f32 * unpack(self.since_full, FRACTION);
         let time = if is_chance { 2 * time } else { time };
-        self.no_more_for = longer(self.no_more_for, is_no_more || is_chance, time);
+        let says_nothing = matches!(cause, LossCause::None | LossCause::Unknown);
+        if is_no_more || !says_nothing {
+            self.no_more_for = longer(self.no_more_for, is_no_more || is_chance, time);
+        }
     }
 
     /// As much as leaves arrived whole since the path was last full, or what is lost is lost by chance: it is not lost because
@@ -158,15 +163,15 @@ mod tests {
                 && deliver(1, 1e6, 0.8e6, LossCause::Unclear)
         );
         // What arrives whole for a moment shows nothing.
-        assert!(
-            !deliver(29, 2e6, 2e6, LossCause::None) && !deliver(1, 2e6, 1.8e6, LossCause::Unclear)
-        );
+        deliver(29, 2e6, 2e6, LossCause::None);
+        assert!(!deliver(1, 2e6, 1.8e6, LossCause::Unclear));
         assert!(!deliver(29, 2e6, 2e6, LossCause::None));
-        // What is lost by chance is known sooner.
+        // What is lost by chance is known sooner. Small reports in between say nothing.
+        assert!(!deliver(24, 2e6, 1.8e6, LossCause::Chance));
         assert!(
-            !deliver(24, 2e6, 1.8e6, LossCause::Chance)
-                && deliver(1, 2e6, 1.8e6, LossCause::Chance)
+            !deliver(9, 2e6, 1e6, LossCause::Unknown) && !deliver(9, 2e6, 2e6, LossCause::None)
         );
+        assert!(deliver(1, 2e6, 1.8e6, LossCause::Chance));
         clean.note_full();
         assert!(!clean.is_not_exceeded());
     }
