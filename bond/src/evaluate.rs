@@ -136,8 +136,8 @@ impl Bond {
         let places_flows = self.places_flows();
         for (view, (id, member)) in views.iter_mut().zip(&mut self.members) {
             let own = qualities.next_if(|(proven, _)| proven == id);
-            member.relative_quality = own.map_or(0.0, |(_, quality)| quality);
-            view.quality = member.relative_quality;
+            view.quality = own.map_or(0.0, |(_, quality)| quality);
+            member.relative_quality = view.quality as f32;
             view.measured = member.quality.capacity.known(places_flows);
         }
         self.share_capacities(&mut views);
@@ -265,7 +265,8 @@ impl Bond {
         }
         let detection = from
             .filter(|_| trigger == Trigger::Dead)
-            .and_then(|from| self.members.get(&from)?.detection)
+            .and_then(|from| Some(self.members.get(&from)?.detection))
+            .filter(|micros| *micros > 0)
             .map(|micros| Duration::from_micros(micros.into()));
         events.push(EventKind::ActiveChanged {
             from: names.0,

@@ -65,7 +65,7 @@ pub(crate) struct Member {
     /// The same at the last account.
     pub(crate) accounted: (u64, u64),
     /// 0..=1 against the best path, at the last evaluation.
-    pub(crate) relative_quality: f64,
+    pub(crate) relative_quality: f32,
     pub(crate) last_sent: Option<Instant>,
     /// What it was at the last evaluation.
     pub(crate) fitness: Fitness,
@@ -75,8 +75,8 @@ pub(crate) struct Member {
     pub(crate) is_used: bool,
     /// Microseconds that packets took there and the report on them back, by the latest report.
     pub(crate) lag: u32,
-    /// From the first unanswered question to the failure, in microseconds.
-    pub(crate) detection: Option<u32>,
+    /// From the first unanswered question to the failure, in microseconds; 0 if there is none.
+    pub(crate) detection: u32,
     pub(crate) judgement: Judgement,
 }
 
@@ -114,7 +114,7 @@ impl Member {
             standby: None,
             is_used: false,
             lag: 0,
-            detection: None,
+            detection: 0,
             judgement: Judgement::default(),
         }
     }

@@ -228,7 +228,7 @@ impl QosLedger {
         let full_to = full_to(records);
         samples.arrived = arrived(records, &stand_for, full_to, interval);
         self.recorded_since = self.recorded_since.or(first_sent);
-        let is_overdue = overdue(full_to, samples.latest_sent);
+        let is_overdue = overdue(records, samples.latest_sent);
         let mut excused_until = None;
         if self.overflowed {
             let older = self.sent.iter().filter(|sent| is_overdue(sent)).count();
@@ -362,21 +362,24 @@ impl QosLedger {
     }
 }
 
-/// Which packets should be in a report whose latest packet was sent at `latest`, and are overtaken or lost if they are not:
-/// those that left more than the last fifth of a second before it, in which reordering is no loss. 1.14.1 reports in the order
-/// of ids, so that those that did not fit are the ones behind the last (multipath specification C.1).
-fn overdue(full_to: Option<PacketId>, latest: Option<Instant>) -> impl Fn(&Sent) -> bool {
+/// Which packets should be among the records of a report whose latest packet was sent at `latest`, and are overtaken or lost if
+/// they are not: those that left more than the last fifth of a second before it, in which reordering is no loss. 1.14.1 reports
+/// in the order of ids (multipath specification C.1), and no more of them than it noted since its last report, although some
+/// may be left from before that: those that are left out are the ones behind the last, however few the report holds.
+fn overdue(records: &[QosRecord], latest: Option<Instant>) -> impl Fn(&Sent) -> bool {
     let horizon = latest.map(|latest| latest - Duration::from_millis(200));
-    move |sent| {
-        horizon.is_some_and(|horizon| sent.at < horizon)
-            && full_to.is_none_or(|last| sent.packet < last)
-    }
+    let last = last(records);
+    move |sent| horizon.is_some_and(|horizon| sent.at < horizon) && Some(sent.packet) < last
+}
+
+/// The highest id of a report.
+fn last(records: &[QosRecord]) -> Option<PacketId> {
+    records.iter().map(|record| record.packet).max()
 }
 
 /// The highest id of a report that may have had no room for more.
 fn full_to(records: &[QosRecord]) -> Option<PacketId> {
-    let last = records.iter().map(|record| record.packet).max();
-    last.filter(|_| records.len() >= MAX_QOS_RECORDS)
+    last(records).filter(|_| records.len() >= MAX_QOS_RECORDS)
 }
 
 fn holding(record: &QosRecord) -> Duration {

@@ -33,7 +33,7 @@ impl Bond {
             view.quality = self
                 .members
                 .get(&view.id)
-                .map_or(0.0, |m| m.relative_quality);
+                .map_or(0.0, |m| m.relative_quality.into());
             if view.id == failing {
                 view.fitness = Fitness::Unusable;
             }

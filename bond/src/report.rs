@@ -56,7 +56,7 @@ impl Bond {
                 error_ratio: member.quality.error_ratio(now).0,
                 availability: member.quality.availability(now),
                 capacity,
-                quality: member.relative_quality,
+                quality: member.relative_quality.into(),
                 allocation: match targets.get(&id) {
                     Some(share) if in_force => *share,
                     _ => used.get(&id).copied().unwrap_or(0.0),

@@ -87,7 +87,7 @@ impl Member {
             self.prober.handle_up();
             self.quality.capacity.note_revived(now);
             self.quality.set_up(true, now);
-            self.detection = None;
+            self.detection = 0;
         }
         revived
     }
@@ -162,7 +162,7 @@ impl Member {
             .prober
             .unanswered()
             .or(self.suspicion.since())
-            .map(|since| micros(now.duration_since(since)));
+            .map_or(0, |since| micros(now.duration_since(since)));
         let failed = self.life.fail(cause, now);
         if failed {
             if cause.is_noticed() {
@@ -189,7 +189,7 @@ impl Member {
     /// Another path failed at `now`. If it is a port of the same wire, this one has failed with it unless it worked while answers
     /// were missing there. What a full link stalled is no failure.
     pub(crate) fn share_failure(&mut self, other: &Self, now: Instant) {
-        let missing = Duration::from_micros(other.detection.unwrap_or(0).into());
+        let missing = Duration::from_micros(other.detection.into());
         let may_have_stalled = other.quality.capacity.is_used_up(now);
         if self.shares_wire(other) && !self.worked_since(now - missing) && !may_have_stalled {
             self.life.punishment.share(&other.life.punishment);

@@ -347,6 +347,54 @@ fn what_found_no_room_is_not_lost() {
     assert!((0.002..0.015).contains(&loss), "{lost} of {delivered}");
 }
 
+/// A report holds no more than was noted since the one before, those with the lowest ids. What that one had no room for may be
+/// among them, and then others are left out.
+#[test]
+fn what_a_short_report_leaves_out_is_not_lost() {
+    let told = |is_lost: fn(u64) -> bool| {
+        let mut ledger = QosLedger::new(SECOND);
+        let mut pending = std::collections::BTreeMap::new();
+        let (mut noted, mut last_report) = (0, 0);
+        let (mut delivered, mut lost, mut short) = (0, 0, 0);
+        for millis in 0..60_000u64 {
+            // A second of plenty, and two of little.
+            let pace = if millis % 3000 < 1000 { 5 } else { 40 };
+            if millis % pace == 0 {
+                let packet = PacketId((millis + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+                ledger.handle_sent(packet, 2, at(millis));
+                if !is_lost(millis) {
+                    pending.insert(packet, millis);
+                    noted += 1;
+                }
+            }
+            let is_due = noted >= MAX_QOS_RECORDS || millis - last_report > 2000;
+            if millis % 300 == 0 && noted > 0 && is_due {
+                let count = noted.min(MAX_QOS_RECORDS).min(pending.len());
+                short += u32::from(count < MAX_QOS_RECORDS);
+                (noted, last_report) = (0, millis);
+                let first = std::iter::from_fn(|| pending.pop_first()).take(count);
+                let record = |(packet, at): (PacketId, u64)| QosRecord {
+                    packet,
+                    holding_time_ms: (millis - at) as u16,
+                };
+                let records: Vec<_> = first.map(record).collect();
+                let samples = ledger.handle_report(&records, at(millis));
+                delivered += samples.delivered;
+                lost += samples.lost;
+            }
+            ledger.expire(at(millis));
+        }
+        (delivered, lost, short)
+    };
+    let (delivered, lost, short) = told(|_| false);
+    assert!(delivered > 4000 && short >= 10, "{delivered}, {short}");
+    assert_eq!(lost, 0);
+    // One in forty of the plenty, one in five of the little: fifteen of 250.
+    let (delivered, lost, _) = told(|millis| millis % 200 == 0);
+    let loss = f64::from(lost) / f64::from(delivered + lost);
+    assert!((loss / 0.06 - 1.0).abs() < 0.1, "{lost} of {delivered}");
+}
+
 #[test]
 fn where_the_peer_had_no_room_less_than_half_tells_of_loss_the_second_time() {
     // Far more than the peer can note, and a report each second on some of them.
