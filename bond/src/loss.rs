@@ -201,11 +201,11 @@ impl Loss {
             memory.all = memory.all.saturating_sub(missing);
         }
         let short = self.direction.latest(BUCKETS, now).with(probes);
-        // One question without an answer tells of no rate: a zerotier-one passes over those that come too close together.
-        let fewest = if self.is_reported(now) { 0 } else { 2 };
+        // One that is missing tells of no rate: a zerotier-one passes over questions that come too close together, and whoever
+        // is held up for a while leaves some unanswered.
         [short, memory]
             .into_iter()
-            .filter(|count| count.all >= ENOUGH_OUTCOMES && count.bad >= fewest)
+            .filter(|count| count.all >= ENOUGH_OUTCOMES && count.bad >= 2)
             .map(Count::ratio)
             .fold(0.0, f64::max)
     }

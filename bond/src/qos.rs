@@ -100,8 +100,9 @@ pub struct QosLedger {
     /// When the first probe of the peer was noted, and until when no other is.
     probe_records: Option<(Instant, Instant)>,
     last_report: Option<Instant>,
-    /// More packets were sent than there is room for: which ones are missing in the next report cannot be told.
-    overflowed: bool,
+    /// When the latest of those was sent that were forgotten for want of room since the last report: which ones of them are
+    /// missing in the next one cannot be told.
+    forgotten: Option<Instant>,
     /// Until then the peer, which has as much room, may have had none for what was sent.
     full_until: Option<Instant>,
     /// When the peer's latest report arrived.
@@ -130,7 +131,7 @@ impl QosLedger {
             received: VecDeque::new(),
             probe_records: None,
             last_report: None,
-            overflowed: false,
+            forgotten: None,
             full_until: None,
             last_heard: None,
             recorded_since: None,
@@ -148,8 +149,7 @@ impl QosLedger {
             return;
         }
         if self.sent.len() >= MAX_RECORDS {
-            self.sent.pop_front();
-            self.overflowed = true;
+            self.forgotten = self.sent.pop_front().map(|sent| sent.at);
             self.full_until = Some(now + FULL_FOR);
         }
         self.sent.push_back(Sent {
@@ -230,7 +230,15 @@ impl QosLedger {
         self.recorded_since = self.recorded_since.or(first_sent);
         let is_overdue = overdue(records, samples.latest_sent);
         let mut excused_until = None;
-        if self.overflowed {
+        let covers_since = self.covers_since(&reported);
+        // A full report that holds more than the lower half of all ids held more than half of what waited: there was room for all
+        // since the report before it, which was lost.
+        let had_room = full_to.is_some_and(|last| last >= MIDDLE);
+        if had_room && self.forgotten.is_some() && covers_since > self.forgotten {
+            self.forgotten = None;
+            self.full_until = covers_since;
+        }
+        if self.forgotten.is_some() {
             let older = self.sent.iter().filter(|sent| is_overdue(sent)).count();
             let missing = self.missing(records, older);
             samples.tells_loss = missing.is_some();
@@ -238,7 +246,7 @@ impl QosLedger {
         } else {
             self.sparse = 0;
             samples.tells_loss = true;
-            (samples.lost, excused_until) = self.lost(&reported, &is_overdue);
+            (samples.lost, excused_until) = self.lost(&reported, covers_since, &is_overdue);
         }
         let covered = self.covered_until;
         let is_excused = |sent: &Sent| {
@@ -253,7 +261,7 @@ impl QosLedger {
         self.is_behind = full_to.is_some_and(|last| last < MIDDLE);
         self.full_to = full_to;
         if samples.delivered > 0 {
-            self.overflowed = false;
+            self.forgotten = None;
         }
         samples
     }
@@ -293,11 +301,31 @@ impl QosLedger {
         matched
     }
 
+    /// When the first left of the packets that the peer noted since its last report, whether that arrived or not; `reported`:
+    /// which ones it reports now. Some that it left out before may come now: not those with low ids.
+    fn covers_since(&self, reported: &[bool]) -> Option<Instant> {
+        let low = self.full_to.map_or(MIDDLE, |last| last.min(MIDDLE));
+        let is_reported = self
+            .sent
+            .iter()
+            .zip(reported)
+            .filter(|(_, reported)| **reported);
+        let new = is_reported.filter(|(sent, _)| self.is_new(sent) && sent.packet < low);
+        new.map(|(sent, _)| sent.at).min()
+    }
+
+    /// It left after all that were ever reported.
+    fn is_new(&self, sent: &Sent) -> bool {
+        self.covered_until.is_none_or(|until| sent.at > until)
+    }
+
     /// How many packets the peer should have reported by now and did not, where it had room for all of them; and until when
-    /// those left, after the ones that are covered, of which that cannot be said. `reported`: which ones it did report.
+    /// those left, after the ones that are covered, of which that cannot be said. `reported`: which ones it did report, of
+    /// those that it noted since a time.
     fn lost(
         &self,
         reported: &[bool],
+        covers_since: Option<Instant>,
         is_overdue: impl Fn(&Sent) -> bool,
     ) -> (u32, Option<Instant>) {
         let was_recorded = |sent: &Sent| {
@@ -306,17 +334,9 @@ impl QosLedger {
                 && self.full_until.is_none_or(|until| sent.at > until)
         };
         // What a report in between held that was lost seems to be lost, and so does what found no room among all that waited for
-        // the latest one. Some that it left out may come now: not those with low ids.
-        let is_new = |sent: &Sent| self.covered_until.is_none_or(|until| sent.at > until);
-        let low = self.full_to.map_or(MIDDLE, |last| last.min(MIDDLE));
-        let come = self
-            .sent
-            .iter()
-            .zip(reported)
-            .filter(|(sent, reported)| **reported && is_new(sent) && sent.packet < low);
-        let covers_since = come.map(|(sent, _)| sent.at).min();
+        // the latest one.
         let is_between =
-            |sent: &Sent| is_new(sent) && covers_since.is_none_or(|since| sent.at < since);
+            |sent: &Sent| self.is_new(sent) && covers_since.is_none_or(|since| sent.at < since);
         let missing = self.sent.iter().zip(reported);
         let missing = missing
             .filter(|(sent, reported)| !**reported && is_overdue(sent) && was_recorded(sent));

@@ -302,6 +302,18 @@ fn packets_whose_report_was_lost_are_not() {
     );
 }
 
+/// When two reports in a row are lost, more has left than there is room for on our side, but not on the peer's.
+#[test]
+fn the_report_after_some_that_were_lost_tells_of_loss() {
+    // Some of a report's last packets would be missed in the next one only, so that not all that was lost is told.
+    let (delivered, lost) = losses(60, |number| number % 50 == 0, |report| report % 4 < 2);
+    let loss = f64::from(lost) / f64::from(delivered + lost);
+    assert!(
+        (0.014..0.024).contains(&loss),
+        "{loss}: {lost} of {delivered}"
+    );
+}
+
 /// After a flood the peer has no room for some, just before each of its reports, for as long as hardly less is noted than it
 /// reports. Those seem to be lost.
 #[test]
