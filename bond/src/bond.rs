@@ -266,6 +266,8 @@ impl Bond {
         });
         if before == Some(Phase::Up) && phase(self) == Some(Phase::Down) {
             self.suspect_siblings(path, now);
+            // What has not arrived from the peer meanwhile tells it the same.
+            self.request_report(now);
         }
     }
 

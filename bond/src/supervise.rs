@@ -196,7 +196,7 @@ impl Bond {
     }
 
     /// Asks for a report to the peer, unless one has just been asked for.
-    fn request_report(&mut self, now: Instant) {
+    pub(crate) fn request_report(&mut self, now: Instant) {
         if self
             .last_report
             .is_none_or(|last| last + REPORT_GATE <= now)

@@ -4,7 +4,7 @@ mod support;
 
 use std::time::Duration;
 
-use bond::{BasePolicy, PolicySettings};
+use bond::{BasePolicy, DeliveryReport, Output, PolicySettings};
 use support::World;
 
 const fn ms(millis: u64) -> Duration {
@@ -126,4 +126,31 @@ fn row_3_first_packets_after_a_pause_survive_any_failure() {
     (world.sending, world.receiving) = (0, 0);
     world.run(ms(10_000));
     assert_eq!(world.bond.plan().paths().len(), 1);
+}
+
+/// The peer may have sent too little on a path to notice that it failed.
+#[test]
+fn whoever_learns_of_a_failure_by_a_report_reports_as_well() {
+    let mut world = World::new(policy(BasePolicy::ActiveBackup), 3, false);
+    (world.sending, world.receiving) = (100, 100);
+    world.run(ms(2000));
+    let path = world.bond.plan().paths()[0];
+    let missing = DeliveryReport {
+        bytes: 0,
+        packets: 0,
+        lost: 0,
+        interval: ms(100),
+        latest_sent: None,
+        unreported: 5,
+        oldest_unreported: Some(world.now),
+        silence: ms(100),
+    };
+    world.run(ms(1));
+    let now = world.now + ms(100);
+    world.bond.handle_delivery_report(path, &missing, now);
+    let outputs = std::iter::from_fn(|| match world.bond.poll(now) {
+        Output::Timeout(_) => None,
+        output => Some(output),
+    });
+    assert!(outputs.take(100).any(|output| output == Output::Report));
 }
