@@ -189,6 +189,19 @@ impl Loss {
         (count.ratio(), count.all)
     }
 
+    /// Lost / sent of the last 5 s, or, where that was too little to tell it, of the last minute, if it is plain that the path
+    /// loses at all.
+    pub(crate) fn usual(&self, now: Instant) -> Option<f64> {
+        let recent = self.latest(BUCKETS, now);
+        let memory = self.memory.latest(BUCKETS, now);
+        if recent.all >= ENOUGH_OUTCOMES {
+            Some(recent.ratio())
+        } else {
+            let is_plain = memory.all >= PLENTY && memory.bad >= FEWEST_LOST;
+            is_plain.then(|| memory.ratio())
+        }
+    }
+
     /// What has to be expected of the next packets, by the last 5 s or the last minute, whichever was worse. The latest
     /// `missing` probes are what is to be judged, and no measure for it.
     pub(crate) fn expected(&self, missing: u64, now: Instant) -> f64 {

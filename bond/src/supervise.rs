@@ -7,7 +7,6 @@ use protocol::Instant;
 use crate::bond::{Bond, Output};
 use crate::event::EventKind;
 use crate::failover::Phase;
-use crate::loss::ENOUGH_OUTCOMES;
 use crate::member::{Beside, Member};
 use crate::path::PathId;
 use crate::probe_interval::Standby;
@@ -110,10 +109,7 @@ impl Bond {
             let mut used = links.iter().filter(|other| other.is_used).peekable();
             let is_full = |other: &Member| other.quality.capacity.is_used_up(now);
             let others_are_full = used.peek().is_some() && used.all(|other| is_full(other));
-            let loss = |member: &Member| {
-                let (loss, outcomes) = member.quality.loss(now);
-                (outcomes >= ENOUGH_OUTCOMES).then_some(loss)
-            };
+            let loss = |member: &Member| member.quality.losses.usual(now);
             let others_lose_too = loss(member).is_some_and(|own| {
                 let loses = |other: &&Member| loss(other) > Some(NO_BETTER * own);
                 !links.is_empty() && links.iter().all(loses)

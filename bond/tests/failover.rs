@@ -319,6 +319,24 @@ fn much_loss_is_left_within_two_seconds() {
     assert!(time <= ms(2000), "{time:?}\n{}", world.text());
 }
 
+/// How much the others lose is known although they, too, carry too little to tell it from.
+#[test]
+fn links_that_lose_alike_are_not_left_as_the_traffic_ends() {
+    for tenths in 0..10 {
+        let mut world = World::new(policy(BasePolicy::BalanceRr), 3, false);
+        world.reports = true;
+        for id in 1..=3 {
+            world.wire(id).one_in = 10;
+        }
+        world.sending = 300;
+        world.run(ms(20_000 + 100 * tenths));
+        world.sending = 0;
+        world.seconds(30);
+        let left = world.count(|event| matches!(event, EventKind::QualityAvoid { .. }));
+        assert_eq!(left, 0, "{}", world.text());
+    }
+}
+
 /// A path that loses two of five packets is the last choice, unless the operator allows that.
 #[test]
 fn the_limit_of_the_operator_counts_for_much_loss_too() {
