@@ -67,6 +67,12 @@ impl Prober {
         self.urgent = self.urgent.max(times);
     }
 
+    /// It is to ask whatever the interval is.
+    #[cfg(test)]
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.urgent > 0
+    }
+
     /// Probes without an answer since something was last proven.
     pub(crate) fn missing(&self) -> usize {
         let waiting = self

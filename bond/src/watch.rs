@@ -140,8 +140,14 @@ impl Member {
         };
         let is_refuted = self.life.last_proof.is_some_and(|proof| proof >= oldest);
         let is_silent = report.packets == 0 || report.silence >= UNREPORTED_FOR;
-        let is_missing = report.unreported >= 3 && oldest + UNREPORTED_FOR <= now;
-        if !is_missing || !is_silent || is_refuted || self.life.phase != Phase::Up {
+        if !is_silent || is_refuted || self.life.phase != Phase::Up {
+            return false;
+        }
+        if report.unreported < 3 || now < oldest + UNREPORTED_FOR {
+            // Too few to say more, and of a thin flow no more may come soon.
+            if self.beside.has_alternative && self.prober.unanswered().is_none() {
+                self.prober.hurry(1);
+            }
             return false;
         }
         self.suspicion.doubt(Reason::Unreported, now);

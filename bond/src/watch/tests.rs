@@ -68,6 +68,36 @@ fn missing_packets_alone_fail_a_path_unless_it_may_be_full() {
     assert_eq!(queueing.life.phase, Phase::Up);
 }
 
+/// One packet of a thin flow may have been lost by chance; if the next ones are, nobody says so soon.
+#[test]
+fn a_path_on_which_a_single_packet_is_missing_is_asked() {
+    let asked = |unreported, silence, proven_after: Option<Duration>, has_alternative| {
+        let (mut member, now) = used(false);
+        member.beside.has_alternative = has_alternative;
+        let before = member.prober.clone();
+        let sent = now + Duration::from_millis(10);
+        if let Some(after) = proven_after {
+            member.prove(sent + after, true, now + TENTH);
+        }
+        let missing = DeliveryReport {
+            unreported,
+            oldest_unreported: (unreported > 0).then_some(sent),
+            silence,
+            ..report(now, 1)
+        };
+        member.handle_report(&missing, now + TENTH);
+        assert_eq!(member.life.phase, Phase::Up);
+        assert_eq!(member.suspicion.reason(), None);
+        member.prober.is_hurried() && !before.is_hurried()
+    };
+    assert!(asked(1, TENTH, None, true));
+    assert!(!asked(0, TENTH, None, true));
+    // Others came in on the path after it, it works by an answer, or there is nothing beside it.
+    assert!(!asked(1, TENTH / 2, None, true));
+    assert!(!asked(1, TENTH, Some(Duration::from_millis(1)), true));
+    assert!(!asked(1, TENTH, None, false));
+}
+
 #[test]
 fn a_full_path_that_is_back_at_once_owes_nothing_for_that() {
     let owes = |is_full, cause, phase, after: u64| {
