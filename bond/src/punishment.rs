@@ -107,6 +107,7 @@ impl Punishment {
         self.own
     }
 
+    /// What it owes for its own failures, or for those of the ports of its wire if that is more.
     pub(crate) fn debt(&self) -> Duration {
         self.own.max(self.shared).time()
     }

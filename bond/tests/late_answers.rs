@@ -12,7 +12,7 @@ const LINKS: u32 = 3;
 const PORTS: u32 = 2;
 const MEGABITS: f64 = 5.0;
 const SEEDS: u64 = 20;
-/// How late answers are: in milliseconds. The longest is more than a failover interval, in which a link is given up.
+/// How late answers are: in milliseconds. The longest is a failover interval, after which a link is given up.
 const LATE: [u64; 3] = [30, 100, 300];
 const LATE_ONCE: [u64; 4] = [30, 100, 300, 1000];
 /// Tenths of a second after which every link may carry something again: a zerotier-one answers six probes a second.
