@@ -224,6 +224,43 @@ fn one_flow_gets_no_less_than_over_the_best_of_unlike_links() {
     }
 }
 
+/// Flows one after another: the queue of each on the wide link, and none on the other one, are no reason to leave it.
+#[test]
+fn a_loaded_wide_link_is_not_left_for_a_narrow_one() {
+    let mut links = [Link::new(50.0), Link::new(5.0)];
+    for link in &mut links {
+        link.delay = Duration::from_micros(500);
+        link.buffer = Duration::from_millis(50);
+    }
+    for peer in PEERS {
+        for seed in 1..=8 {
+            if seed % 2 == 0 {
+                links.reverse();
+            }
+            let backup = settings(BasePolicy::ActiveBackup);
+            let mut network = Network::with_ports(backup, peer, &links, 2, seed);
+            network.seconds(10.0);
+            for run in 0..12 {
+                for flow in &mut network.flows {
+                    flow.is_over = true;
+                }
+                network.seconds(0.5);
+                match seed % 4 {
+                    0 | 1 => network.start_tcp(1),
+                    _ => network.start_bbr(1),
+                }
+                network.seconds(5.0);
+                let rate = network.rates(8.0).pop().unwrap_or_default();
+                let text = network.text();
+                assert!(
+                    rate >= 0.95 * 50e6,
+                    "{peer:?}, seed {seed}, run {run}: {rate}\n{text}"
+                );
+            }
+        }
+    }
+}
+
 /// One that keeps queues too short to be felt, wherever it begins, over links as near as the next room.
 #[test]
 fn one_flow_that_fills_no_queue_finds_the_wide_link() {

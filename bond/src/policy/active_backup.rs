@@ -5,7 +5,7 @@ use std::time::Duration;
 use protocol::Instant;
 
 use super::queue::{order, score};
-use super::trial::{Comparison, Trials, WORTH_A_TRIAL};
+use super::trial::{Comparison, GAIN, Trials, USES_UP, WORTH_A_TRIAL};
 use super::{Fitness, View};
 use crate::config::{LinkMode, LinkSelectMethod};
 use crate::event::Trigger;
@@ -15,6 +15,8 @@ use crate::path::PathId;
 const OPTIMIZE_INTERVAL: Duration = Duration::from_secs(15);
 /// `optimize` changes for a score better by this.
 const OPTIMIZE_GAIN: f64 = 1.1;
+/// It leaves what is too narrow this long after it came to it: about as long as a trial lasts.
+const NARROW_FOR: Duration = Duration::from_secs(2);
 
 /// What was chosen before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -155,6 +157,20 @@ fn is_like(view: &View, present: &View) -> bool {
     view.fitness == Fitness::Fit && view.fitness == present.fitness && view.mode == present.mode
 }
 
+/// It is known to fit less than so many bit/s.
+fn is_too_narrow(view: &View, rate: f64) -> bool {
+    view.lane().capacity.is_some_and(|bits| bits < rate)
+}
+
+/// What is sent may fill the working path, and more fits on the other one. The queue that it makes on a wide path, and a narrow
+/// one has not while it carries nothing, is part of the score.
+fn is_wider(view: &View, present: &View) -> bool {
+    let fits = |view: &View| view.lane().capacity.unwrap_or(view.reached as f64);
+    let narrow = present.lane().capacity;
+    narrow.is_some_and(|bits| present.sent_rate >= USES_UP * bits && fits(view) >= GAIN * bits)
+        && (present.is_metered || !view.is_metered)
+}
+
 /// A path to leave the working one for.
 fn better<'a>(
     present: &View,
@@ -176,14 +192,10 @@ fn better<'a>(
         return None;
     }
     let equals = || queue.iter().filter(|view| view.fitness == present.fitness);
-    let best = |mode: LinkMode| {
-        equals()
-            .filter(|view| view.mode == mode)
-            .max_by(|a, b| score(a).total_cmp(&score(b)).then(b.id.cmp(&a.id)))
-            .copied()
-    };
+    let better = |a: &&&View, b: &&&View| score(a).total_cmp(&score(b)).then(b.id.cmp(&a.id));
+    let of_mode = |mode: LinkMode| equals().filter(move |view| view.mode == mode);
     let primary = (present.mode != LinkMode::Primary)
-        .then(|| best(LinkMode::Primary))
+        .then(|| of_mode(LinkMode::Primary).max_by(better).copied())
         .flatten();
     match method {
         LinkSelectMethod::Failure => None,
@@ -195,12 +207,21 @@ fn better<'a>(
             if let Some(primary) = primary {
                 return Some((primary, Trigger::Always));
             }
+            let alike = || of_mode(present.mode);
+            if now >= before.since + NARROW_FOR {
+                let wider = alike().filter(|view| is_wider(view, present));
+                if let Some(wider) = wider.max_by(better) {
+                    return Some((wider, Trigger::Better));
+                }
+            }
             if now < before.since + OPTIMIZE_INTERVAL {
                 return None;
             }
-            best(present.mode)
+            alike()
+                .filter(|view| !is_too_narrow(view, present.sent_rate))
+                .max_by(better)
                 .filter(|view| score(view) > score(present) * OPTIMIZE_GAIN)
-                .map(|view| (view, Trigger::Better))
+                .map(|view| (*view, Trigger::Better))
         }
     }
 }
@@ -255,6 +276,48 @@ mod tests {
             ..on(1)
         };
         assert_eq!(chosen(&views, LinkSelectMethod::Optimize, young).0, 1);
+    }
+
+    #[test]
+    fn a_better_score_is_no_reason_to_go_where_less_fits_than_is_sent() {
+        let mut views = [view(1, "a"), view(2, "b"), view(3, "c")];
+        (views[0].quality, views[1].quality, views[2].quality) = (0.7, 1.0, 0.9);
+        views[0].sent_rate = 40e6;
+        views[1].measured = Some(5_000_000);
+        let to = |views: &[View]| chosen(views, LinkSelectMethod::Optimize, on(1)).0;
+        assert_eq!(to(&views), 3);
+        views[2].measured = Some(39_000_000);
+        assert_eq!(to(&views), 1);
+        views[0].sent_rate = 4e6;
+        assert_eq!(to(&views), 2);
+    }
+
+    #[test]
+    fn a_path_that_what_is_sent_fills_is_left_for_a_wider_one() {
+        let moves = |change: fn(&mut [View])| {
+            let mut views = [view(1, "a"), view(2, "b")];
+            views[0].measured = Some(5_000_000);
+            views[0].sent_rate = 4e6;
+            views[1].measured = Some(6_000_000);
+            change(&mut views);
+            let after = |millis| Active {
+                since: later() - Duration::from_millis(millis),
+                ..on(1)
+            };
+            let method = LinkSelectMethod::Optimize;
+            assert_eq!(chosen(&views, method, after(1900)).0, 1);
+            chosen(&views, method, after(2100)).0 == 2
+        };
+        assert!(moves(|_| {}));
+        assert!(!moves(|views| views[0].sent_rate = 3e6));
+        assert!(!moves(|views| views[0].measured = None));
+        assert!(!moves(|views| views[1].measured = Some(5_900_000)));
+        assert!(!moves(|views| views[1].is_metered = true));
+        assert!(!moves(|views| views[1].mode = LinkMode::Spare));
+        // It was never full, but carried that.
+        assert!(moves(|views| {
+            (views[1].measured, views[1].reached) = (None, 7_000_000);
+        }));
     }
 
     #[test]

@@ -118,7 +118,8 @@ fn path_json(path: &PathStatus, peer: &PeerStatus, context: Context<'_>) -> Valu
         "punishmentMs": millis(path.punishment),
         "rateReceived": path.rates.1,
         "rateSent": path.rates.0,
-        "relativeQuality": path.quality,
+        // Kept in single precision: further digits are noise.
+        "relativeQuality": (path.quality * 1e6).round() / 1e6,
         "trustedPathId": known.map_or(0, |known| known.trusted_path_id),
     })
 }
