@@ -492,6 +492,11 @@ impl Capacity {
         }
     }
 
+    /// It is full, or may be at this moment. `least`: the least round trip in microseconds.
+    pub(crate) fn may_queue(&self, least: f64, now: Instant) -> bool {
+        self.full_since.is_some() || self.queue.may_stand(least, now)
+    }
+
     /// Since when it is full.
     pub(crate) fn full_since(&self) -> Option<Instant> {
         self.full_since

@@ -206,7 +206,9 @@ impl Bond {
         events: &mut Vec<EventKind>,
         now: Instant,
     ) -> Plan<PathId> {
-        let mut choice = active_backup::choose(views, self.settings.link_select, self.active, now);
+        let narrow = self.slots.trials.worse(now);
+        let method = self.settings.link_select;
+        let mut choice = active_backup::choose(views, method, self.active, narrow, now);
         if self.settings.link_select != LinkSelectMethod::Optimize {
             self.slots.trials = Trials::default();
         } else if choice.trigger.is_none()

@@ -68,6 +68,12 @@ impl FeltQueue {
         was_felt || self.asked >= since + QUEUE_LASTS
     }
 
+    /// Answers have been late of late, if only one: there may be a queue at this moment. `least` in microseconds.
+    pub(crate) fn may_stand(&self, least: f64, now: Instant) -> bool {
+        let round_trip = f64::from(self.round_trip.min(self.latest));
+        is_late(round_trip, least) && now < self.asked + JUST_FELT
+    }
+
     /// Some answers were late: it may be that there is one.
     pub(crate) fn may_be_felt(&self) -> bool {
         self.late_since.is_some()
@@ -97,6 +103,8 @@ mod tests {
         queue.add_round_trip(41_000.0, at(1340));
         assert!(queue.is_felt(1000.0, false, at(1340)) && queue.is_standing(at(1700)));
         assert!(!queue.is_standing(at(1740)));
+        assert!(queue.may_stand(1000.0, at(1739)) && !queue.may_stand(1000.0, at(1740)));
+        assert!(!queue.may_stand(30_000.0, at(1500)));
         // It drains.
         queue.add_round_trip(21_000.0, at(1500));
         assert!(queue.is_felt(1000.0, true, at(1500)) && !queue.is_standing(at(1500)));

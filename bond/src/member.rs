@@ -288,6 +288,7 @@ impl Member {
             measured: self.quality.capacity.get().map(|(bits, _)| bits),
             reached: self.quality.capacity.bound(),
             full_since: self.quality.capacity.full_since(),
+            queues: self.quality.queues(now),
             is_used: self.is_used,
             is_metered: self.is_metered(),
             allocation: self.rule.allocation,

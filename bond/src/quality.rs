@@ -376,6 +376,11 @@ impl Quality {
         self.capacity.add_sent((bytes, rate), loss, queue, now);
     }
 
+    /// Packets may be waiting in a queue at this moment.
+    pub(crate) fn queues(&self, now: Instant) -> bool {
+        self.capacity.may_queue(self.least_round_trip(), now)
+    }
+
     fn least_round_trip(&self) -> f64 {
         f64::from(self.smallest.unwrap_or(0))
     }

@@ -42,7 +42,8 @@ impl Bond {
             BasePolicy::None => none::plan(&views, &self.decided).paths().to_vec(),
             BasePolicy::ActiveBackup => {
                 let method = self.settings.link_select;
-                let choice = active_backup::choose(&views, method, self.active, now);
+                let narrow = self.slots.trials.worse(now);
+                let choice = active_backup::choose(&views, method, self.active, narrow, now);
                 choice.active.path.into_iter().collect()
             }
             BasePolicy::Broadcast => broadcast::plan(&views).paths().to_vec(),

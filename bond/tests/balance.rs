@@ -261,6 +261,36 @@ fn a_loaded_wide_link_is_not_left_for_a_narrow_one() {
     }
 }
 
+/// BBR takes a narrow link that is tried for too long for a policer, and keeps to its rate for seconds after it is back.
+#[test]
+fn a_trial_of_a_narrow_link_is_over_soon() {
+    let mut links = [Link::new(50.0), Link::new(5.0)];
+    for link in &mut links {
+        link.delay = Duration::from_millis(2);
+        link.buffer = Duration::from_millis(50);
+    }
+    for base in [
+        BasePolicy::BalanceXor,
+        BasePolicy::BalanceAware,
+        BasePolicy::ActiveBackup,
+    ] {
+        for peer in PEERS {
+            let mut least = 1.0f64;
+            for seed in 1..=20 {
+                links.reverse();
+                let mut network = Network::with_ports(settings(base), peer, &links, 2, seed);
+                network.seconds(10.0);
+                network.start_bbr_minding_policers();
+                network.seconds(5.0);
+                least = least.min(network.rates(8.0)[0] / 50e6);
+                // It stops for a fifth of a second itself, and asks for a quarter more in turns.
+                assert!(least >= 0.94, "seed {seed}: {least}\n{}", network.text());
+            }
+            println!("{base}, {peer:?}: {least:.3}");
+        }
+    }
+}
+
 /// One that keeps queues too short to be felt, wherever it begins, over links as near as the next room.
 #[test]
 fn one_flow_that_fills_no_queue_finds_the_wide_link() {

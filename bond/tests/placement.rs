@@ -50,6 +50,7 @@ fn uneven_load_is_evened_out_and_then_left_alone() {
                 capacity: None,
                 is_unknown: true,
                 full_since: None,
+                queues: false,
                 rate: 0.0,
             })
             .collect();
@@ -94,6 +95,7 @@ fn after_relief<const FLOWS: usize>(
         capacity: Some(wide * 1e6),
         is_unknown: false,
         full_since: Some(full_since),
+        queues: true,
         rate: wide * 1e6,
     };
     let idle = Lane {
@@ -101,6 +103,7 @@ fn after_relief<const FLOWS: usize>(
         capacity: Some(other * 1e6),
         is_unknown,
         full_since: None,
+        queues: false,
         rate: carried * 1e6,
     };
     let bytes = |rate: f64| (rate * MEGABIT as f64) as u64 / 10;

@@ -67,6 +67,7 @@ fn any_view(id: u32) -> impl Strategy<Value = View> {
                 is_used: false,
                 is_metered: false,
                 full_since: None,
+                queues: false,
                 allocation,
                 sent_rate: 0.0,
                 failover_to: None,

@@ -53,8 +53,14 @@ pub struct Choice {
     pub queue: Vec<PathId>,
 }
 
-/// Chooses the active path.
-pub fn choose(views: &[View], method: LinkSelectMethod, before: Active, now: Instant) -> Choice {
+/// Chooses the active path. `narrow`: it lost a trial of what fits.
+pub fn choose(
+    views: &[View],
+    method: LinkSelectMethod,
+    before: Active,
+    narrow: Option<PathId>,
+    now: Instant,
+) -> Choice {
     let usable = |view: &&View| view.fitness != Fitness::Unusable && view.mode != LinkMode::Never;
     let find = |id: PathId| views.iter().find(|view| view.id == id);
     let present = before.path.and_then(find);
@@ -69,7 +75,10 @@ pub fn choose(views: &[View], method: LinkSelectMethod, before: Active, now: Ins
             };
             (*next, trigger)
         }),
-        Some(present) => better(present, &queue, method, before, now),
+        Some(present) => {
+            let narrow = narrow.and_then(find);
+            better(present, &queue, method, before, narrow, now)
+        }
     };
     let chosen = change.map(|(next, _)| next).or(present.filter(usable));
     let trigger = match change {
@@ -127,6 +136,7 @@ pub fn try_capacity(
             from: from.measured.map(|bits| bits as f64),
             to: present.measured.map(|bits| bits as f64),
             rate: present.sent_rate / 8.0 / caught_up.max(0.1),
+            queues: present.queues,
         };
         return (trials.judge(&found, now) == Some(true)).then_some(from.id);
     }
@@ -157,9 +167,13 @@ fn is_like(view: &View, present: &View) -> bool {
     view.fitness == Fitness::Fit && view.fitness == present.fitness && view.mode == present.mode
 }
 
-/// It is known to fit less than so many bit/s.
-fn is_too_narrow(view: &View, rate: f64) -> bool {
-    view.lane().capacity.is_some_and(|bits| bits < rate)
+/// Less is known to fit than so many bit/s, or than on the path that it was compared with, if that is worth a trial.
+fn is_too_narrow(view: &View, narrow: Option<&View>, rate: f64) -> bool {
+    let is_wire = |of: &View| (&of.link, &of.destination) == (&view.link, &view.destination);
+    match view.lane().capacity {
+        Some(bits) => bits < rate,
+        None => narrow.is_some_and(is_wire) && rate / 8.0 >= WORTH_A_TRIAL,
+    }
 }
 
 /// What is sent may fill the working path, and more fits on the other one. The queue that it makes on a wide path, and a narrow
@@ -177,6 +191,7 @@ fn better<'a>(
     queue: &[&'a View],
     method: LinkSelectMethod,
     before: Active,
+    narrow: Option<&View>,
     now: Instant,
 ) -> Option<(&'a View, Trigger)> {
     let is_held = before.hold.is_some_and(|until| now < until);
@@ -218,7 +233,7 @@ fn better<'a>(
                 return None;
             }
             alike()
-                .filter(|view| !is_too_narrow(view, present.sent_rate))
+                .filter(|view| !is_too_narrow(view, narrow, present.sent_rate))
                 .max_by(better)
                 .filter(|view| score(view) > score(present) * OPTIMIZE_GAIN)
                 .map(|view| (*view, Trigger::Better))
@@ -243,7 +258,7 @@ mod tests {
     }
 
     fn chosen(views: &[View], method: LinkSelectMethod, before: Active) -> (u32, Option<Trigger>) {
-        let choice = choose(views, method, before, later());
+        let choice = choose(views, method, before, None, later());
         (choice.active.path.map_or(0, |path| path.0), choice.trigger)
     }
 
@@ -290,6 +305,15 @@ mod tests {
         assert_eq!(to(&views), 1);
         views[0].sent_rate = 4e6;
         assert_eq!(to(&views), 2);
+        // A trial showed it.
+        views[1].measured = None;
+        let compared = |views: &[View]| {
+            let (method, narrow) = (LinkSelectMethod::Optimize, Some(PathId(2)));
+            choose(views, method, on(1), narrow, later()).active.path
+        };
+        assert_eq!(compared(&views), Some(PathId(3)));
+        views[0].sent_rate = 1e6;
+        assert_eq!(compared(&views), Some(PathId(2)));
     }
 
     #[test]
@@ -325,7 +349,13 @@ mod tests {
         let mut views = [view(1, "a"), view(2, "b")];
         views[0].fitness = Fitness::Unusable;
         views[1].mode = LinkMode::Spare;
-        let choice = choose(&views, LinkSelectMethod::Always, Active::default(), later());
+        let choice = choose(
+            &views,
+            LinkSelectMethod::Always,
+            Active::default(),
+            None,
+            later(),
+        );
         assert_eq!(choice.active.path, Some(PathId(2)));
         assert!(choice.queue.is_empty());
     }

@@ -75,6 +75,8 @@ pub struct View {
     pub reached: u64,
     /// Since when it is full.
     pub full_since: Option<Instant>,
+    /// It is full, or may be by its latest answer.
+    pub queues: bool,
     /// It is part of the plan in force.
     pub is_used: bool,
     /// What it carries costs, as either end says.
@@ -102,6 +104,7 @@ impl View {
                 && self.declared.is_none()
                 && self.allocation.is_none(),
             full_since: self.full_since,
+            queues: self.queues,
             rate: self.sent_rate,
         }
     }
@@ -199,6 +202,7 @@ pub(crate) fn view(id: u32, link: &str) -> View {
         measured: None,
         reached: 0,
         full_since: None,
+        queues: false,
         is_used: false,
         is_metered: false,
         allocation: None,

@@ -67,6 +67,8 @@ pub struct Lane {
     pub is_unknown: bool,
     /// Since when it is full.
     pub full_since: Option<Instant>,
+    /// It is full, or may be by its latest answer.
+    pub queues: bool,
     /// Bit/s that leave on it.
     pub rate: f64,
 }
@@ -177,13 +179,12 @@ impl SlotTable {
         if !mobility.balance.moves() || self.load.is_none() {
             return None;
         }
-        let lane = |path: &PathId| lanes.iter().find(|lane| lane.path == *path).copied();
-        let lanes: Vec<Lane> = self.paths.iter().map(lane).collect::<Option<_>>()?;
+        let lanes = self.lanes_in_order(lanes)?;
         if lanes.len() < 2 {
             return None;
         }
         if self.judge_trial(&lanes, now) {
-            return Some((1, "trial failed"));
+            return Some((1, TRIAL_FAILED));
         }
         let is_full: Vec<bool> = lanes.iter().map(|lane| lane.full_since.is_some()).collect();
         let tally = self.tally(&is_full);
@@ -226,6 +227,26 @@ impl SlotTable {
             self.give(*slot, *place);
         }
         Some((moves.len(), reason))
+    }
+
+    /// Lanes of the paths in use, in their order.
+    fn lanes_in_order(&self, lanes: &[Lane]) -> Option<Vec<Lane>> {
+        let lane = |path: &PathId| lanes.iter().find(|lane| lane.path == *path).copied();
+        self.paths.iter().map(lane).collect()
+    }
+
+    /// Ends a trial on a path on which packets queue, if that shows enough: what it costs grows from moment to moment.
+    pub(super) fn end_trial_of_narrow(
+        &mut self,
+        lanes: &[Lane],
+        now: Instant,
+    ) -> Option<(usize, &'static str)> {
+        let tried = self.trials.present?.to;
+        if !lanes.iter().any(|lane| lane.path == tried && lane.queues) {
+            return None;
+        }
+        let lanes = self.lanes_in_order(lanes)?;
+        self.judge_trial(&lanes, now).then_some((1, TRIAL_FAILED))
     }
 
     /// Enough is known of the flow, and it was not moved lately.
@@ -387,6 +408,7 @@ impl SlotTable {
             from: measured(from),
             to: measured(to),
             rate: load.map_or(0.0, |load| load.look(slot).rate),
+            queues: lanes[to].queues,
         };
         let has_failed = self.trials.judge(&found, now) == Some(true);
         if has_failed {
@@ -395,6 +417,9 @@ impl SlotTable {
         has_failed
     }
 }
+
+/// Why a flow went back.
+const TRIAL_FAILED: &str = "trial failed";
 
 impl Lane {
     /// Nobody knows how much fits, or about so many bit/s do.

@@ -305,6 +305,9 @@ impl SlotTable {
         lanes: &[Lane],
         now: Instant,
     ) -> Option<(usize, &'static str)> {
+        if let Some(ended) = self.end_trial_of_narrow(lanes, now) {
+            return Some(ended);
+        }
         let hurry = lanes.iter().any(|lane| lane.full_since.is_some());
         if self.next_step(mobility.balance, hurry)? > now {
             return None;

@@ -20,6 +20,8 @@ const TRIAL_LASTS: u32 = 20;
 /// long-term bandwidth; `bbr_lt_bw_max_rtts` in Linux). With 5 Mbit/s that takes two to three seconds.
 const GROWS: f32 = 1.1;
 const LOOK: u8 = 3;
+/// A single answer may be late by chance: packets have to queue for so many tenths of a second.
+const QUEUE_LASTS: u32 = 2;
 const TRIAL_AT_MOST: u32 = 40;
 /// BBR begins by sending up to so many times what arrives: 2 / ln 2 (Cardwell et al., BBR: congestion-based congestion control,
 /// 2016).
@@ -54,6 +56,8 @@ pub struct Trial {
     rate: f32,
     seen: f32,
     seen_after: u8,
+    /// How long it had lasted when packets began to queue, if they still do.
+    queues_after: Option<u8>,
 }
 
 impl Trial {
@@ -87,6 +91,8 @@ pub(super) struct Comparison {
     pub(super) to: Option<f64>,
     /// Bytes per second that the traffic sends now.
     pub(super) rate: f64,
+    /// The path that is tried is full, or may be by its latest answer.
+    pub(super) queues: bool,
 }
 
 /// Trials of one bond.
@@ -124,7 +130,13 @@ impl Trials {
 
     /// The path lost the latest comparison.
     pub(super) fn is_worse(&self, path: PathId, now: Instant) -> bool {
-        self.is_since(COMPARED_FOR, now) && self.compared.is_some_and(|(_, worse)| worse == path)
+        self.worse(now) == Some(path)
+    }
+
+    /// The path that lost the latest comparison.
+    pub(crate) fn worse(&self, now: Instant) -> Option<PathId> {
+        let compared = self.compared.filter(|_| self.is_since(COMPARED_FOR, now));
+        compared.map(|(_, worse)| worse)
     }
 
     /// The traffic has been sending about as much as now for long enough, and that is much.
@@ -163,6 +175,7 @@ impl Trials {
             rate: rate as f32,
             seen: rate as f32,
             seen_after: 0,
+            queues_after: None,
         });
     }
 
@@ -191,7 +204,21 @@ impl Trials {
             trial.seen = found.rate as f32;
             trial.seen_after = u8::try_from(lasts).unwrap_or(u8::MAX - LOOK);
         }
+        trial.queues_after = found.queues.then(|| {
+            let now = u8::try_from(lasts).unwrap_or(u8::MAX);
+            trial.queues_after.unwrap_or(now)
+        });
         let trial = *trial;
+        // What the path that was left carried without a queue is too much for this one. The longer that lasts the more it
+        // costs: BBR takes a path that loses a fifth for a policer after eight round trips.
+        let is_queue = trial
+            .queues_after
+            .is_some_and(|after| lasts >= u32::from(after) + QUEUE_LASTS);
+        if is_queue && !trial.was_full && found.rate < GAIN * f64::from(trial.rate) {
+            self.compared = Some((trial.from, trial.to));
+            self.end(COMPARED_FOR, now);
+            return Some(true);
+        }
         if lasts < TRIAL_LASTS && found.to.is_none() {
             return None;
         }
@@ -248,7 +275,37 @@ mod tests {
     fn judged(from: Option<f64>, to: Option<f64>, rate: f64, after: u64) -> Option<bool> {
         let mut trials = begun(from.is_some());
         assert!(!trials.may_begin(PathId(1), at(1000)));
-        trials.judge(&Comparison { from, to, rate }, at(1000 + after))
+        let found = Comparison {
+            from,
+            to,
+            rate,
+            queues: false,
+        };
+        trials.judge(&found, at(1000 + after))
+    }
+
+    #[test]
+    fn a_trial_is_over_once_packets_queue_that_did_not_before() {
+        let ends = |was_full, rate, queues: &[bool]| {
+            let mut trials = Trials::default();
+            trials.begin(1, PATHS, was_full, 1e6, at(1000));
+            let ended = (1..).zip(queues).find(|(tenths, queues)| {
+                let found = Comparison {
+                    from: None,
+                    to: None,
+                    rate,
+                    queues: **queues,
+                };
+                trials.judge(&found, at(1000 + 100 * tenths)) == Some(true)
+            });
+            (ended.map(|(tenths, _)| tenths), trials.compared)
+        };
+        let (stays, worse) = ((None, None), Some((PATHS[0], PATHS[1])));
+        assert_eq!(ends(false, 1e6, &[true; 9]), (Some(3), worse));
+        // One late answer is none; more is sent than before; the path before was full as well.
+        assert_eq!(ends(false, 1e6, &[true, true, false, true, true]), stays);
+        assert_eq!(ends(false, 1.3e6, &[true; 9]), stays);
+        assert_eq!(ends(true, 1e6, &[true; 9]), stays);
     }
 
     #[test]
@@ -267,6 +324,7 @@ mod tests {
                 from: Some(8e6),
                 to: None,
                 rate,
+                queues: false,
             };
             trials.judge(&found, at(millis))
         };
@@ -281,6 +339,7 @@ mod tests {
                 from,
                 to: None,
                 rate,
+                queues: false,
             };
             policed.judge(&found, at(millis))
         };
@@ -298,6 +357,7 @@ mod tests {
             from: Some(10e6),
             to: None,
             rate: 1e6,
+            queues: false,
         };
         assert_eq!(begun(false).judge(&used_up, at(5000)), Some(true));
     }
@@ -310,6 +370,7 @@ mod tests {
                 from: None,
                 to: None,
                 rate,
+                queues: false,
             };
             assert_eq!(trials.judge(&found, at(3000)), Some(better == 1));
             let [better, worse] = [better, worse].map(PathId);
@@ -330,6 +391,7 @@ mod tests {
             from: None,
             to: None,
             rate: 1000.0,
+            queues: false,
         };
         assert_eq!(ended.judge(&nothing, at(3000)), Some(true));
         assert!(ended.may_begin(PathId(1), at(13_000)));

@@ -1,6 +1,6 @@
 //! A sender that behaves like BBR's first version: it sends at the highest rate that it saw delivered lately, tries a quarter
 //! more every eighth round trip and drains that in the next one, does not mind losses, and stops almost wholly for a fifth of
-//! a second every ten.
+//! a second every ten. What loses a fifth and more twice in a row, at about the same rate, it takes for a policer.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -15,7 +15,67 @@ const MEMORY: usize = 10;
 const PROBE_EVERY: Duration = Duration::from_secs(10);
 const PROBE: Duration = Duration::from_millis(200);
 
+/// A policer is looked for in so many round trips at least and at most, and shows by this much loss, twice, at rates that differ
+/// by this part (`bbr_lt_*` in Linux).
+const POLICER_ROUNDS: [f64; 2] = [4.0, 16.0];
+const POLICER_LOSS: f64 = 0.2;
+const POLICER_SAME: f64 = 0.125;
+/// Its rate is kept to for 48 round trips: so long, if few packets are on the way and answers to them are held back (seen).
+const POLICER_MEMORY: Duration = Duration::from_secs(3);
+
+/// A search for a policer.
+#[derive(Default)]
+struct Policer {
+    since: Option<Instant>,
+    lost: u64,
+    delivered: u64,
+    /// Packets per second: of the interval before.
+    before: Option<f64>,
+    /// What is kept to, and until when.
+    found: Option<(f64, Instant)>,
+}
+
+impl Policer {
+    /// The packets per second to keep to.
+    fn limit(&self, now: Instant) -> Option<f64> {
+        let (rate, until) = self.found?;
+        (now < until).then_some(rate)
+    }
+
+    fn lose(&mut self, round_trip: f64, now: Instant) {
+        if self.limit(now).is_some() {
+            return;
+        }
+        self.lost += 1;
+        let elapsed = self.since.map(|since| now.duration_since(since));
+        let rounds = elapsed.map_or(f64::INFINITY, |time| time.as_secs_f64() / round_trip);
+        let [fewest, most] = POLICER_ROUNDS;
+        if rounds > most {
+            *self = Self {
+                since: Some(now),
+                ..Self::default()
+            };
+        }
+        let delivered = self.delivered as f64;
+        if rounds < fewest || rounds > most || (self.lost as f64) < POLICER_LOSS * delivered {
+            return;
+        }
+        let rate = delivered / (rounds * round_trip);
+        let same = self.before.filter(|b| (rate - b).abs() <= POLICER_SAME * b);
+        *self = Self {
+            since: Some(now),
+            before: Some(rate),
+            found: same.map(|before| ((rate + before) / 2.0, now + POLICER_MEMORY)),
+            ..Self::default()
+        };
+    }
+}
+
 pub struct Bbr {
+    /// If it looks for policers, and counts rounds as long as they are: queues that it shares make them long.
+    policer: Option<Policer>,
+    /// The latest round trip, in seconds.
+    round_trip: f64,
     /// Packets per second: of the rounds, newest last.
     rates: VecDeque<f64>,
     is_starting: bool,
@@ -35,6 +95,8 @@ impl Bbr {
     /// `offset`: flows do not keep step.
     pub fn new(now: Instant, offset: f64) -> Self {
         Self {
+            policer: None,
+            round_trip: 0.02,
             rates: VecDeque::from([100.0]),
             is_starting: true,
             flat_rounds: 0,
@@ -47,6 +109,14 @@ impl Bbr {
             credited: now,
             next: 1,
             outstanding: BTreeMap::new(),
+        }
+    }
+
+    /// The same, but it looks for policers.
+    pub fn minding_policers(now: Instant, offset: f64) -> Self {
+        Self {
+            policer: Some(Policer::default()),
+            ..Self::new(now, offset)
         }
     }
 
@@ -63,15 +133,20 @@ impl Bbr {
                 break;
             }
             first.remove();
+            if let Some(policer) = &mut self.policer {
+                policer.lose(self.round_trip, now);
+            }
         }
-        let gain = if self.is_starting {
-            STARTUP
+        let (rate, gain) = if self.is_starting {
+            (self.rate(), STARTUP)
+        } else if let Some(limit) = self.policer.as_ref().and_then(|p| p.limit(now)) {
+            (limit, 1.0)
         } else {
-            GAINS[self.phase]
+            (self.rate(), GAINS[self.phase])
         };
         let elapsed = now.duration_since(self.credited).as_secs_f64();
         self.credited = now;
-        self.credit = (self.credit + elapsed * gain * self.rate()).min(20.0);
+        self.credit = (self.credit + elapsed * gain * rate).min(20.0);
         let is_probing = now >= self.next_probe;
         if now >= self.next_probe + PROBE {
             self.next_probe = now + PROBE_EVERY;
@@ -79,7 +154,7 @@ impl Bbr {
         let window = if is_probing {
             FEW
         } else {
-            ((2.0 * self.rate() * self.least) as usize).max(FEW)
+            ((2.0 * rate * self.least) as usize).max(FEW)
         };
         if self.credit < 1.0 || self.outstanding.len() >= window {
             return None;
@@ -96,10 +171,16 @@ impl Bbr {
         let Some(sent) = self.outstanding.remove(&number) else {
             return false;
         };
-        self.least = self.least.min(now.duration_since(sent).as_secs_f64());
+        self.round_trip = now.duration_since(sent).as_secs_f64();
+        self.least = self.least.min(self.round_trip);
+        let mut least_round = self.least;
+        if let Some(policer) = &mut self.policer {
+            policer.delivered += 1;
+            least_round = self.round_trip;
+        }
         self.delivered += 1;
         let round = now.duration_since(self.round).as_secs_f64();
-        if round >= self.least.max(0.02) {
+        if round >= least_round.max(0.02) {
             let rate = self.delivered as f64 / round;
             if rate > 1.25 * self.rate() {
                 self.flat_rounds = 0;

@@ -192,6 +192,12 @@ impl Network {
         }
     }
 
+    /// A sender that keeps to its own rhythm, and looks for policers.
+    pub fn start_bbr_minding_policers(&mut self) {
+        let bbr = Bbr::minding_policers(self.now, self.chance());
+        self.start(Sender::Bbr(bbr));
+    }
+
     /// Bulk data of senders that keep to no rhythm but their own.
     pub fn start_bbr(&mut self, count: usize) {
         for _ in 0..count {
