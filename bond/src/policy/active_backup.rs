@@ -169,10 +169,11 @@ fn is_like(view: &View, present: &View) -> bool {
 
 /// Less is known to fit than so many bit/s, or than on the path that it was compared with, if that is worth a trial.
 fn is_too_narrow(view: &View, narrow: Option<&View>, rate: f64) -> bool {
-    let is_wire = |of: &View| (&of.link, &of.destination) == (&view.link, &view.destination);
     match view.lane().capacity {
         Some(bits) => bits < rate,
-        None => narrow.is_some_and(is_wire) && rate / 8.0 >= WORTH_A_TRIAL,
+        None => {
+            narrow.is_some_and(|narrow| narrow.shares_wire(view)) && rate / 8.0 >= WORTH_A_TRIAL
+        }
     }
 }
 
@@ -207,10 +208,10 @@ fn better<'a>(
         return None;
     }
     let equals = || queue.iter().filter(|view| view.fitness == present.fitness);
-    let better = |a: &&&View, b: &&&View| score(a).total_cmp(&score(b)).then(b.id.cmp(&a.id));
+    let by_score = |a: &&&View, b: &&&View| score(a).total_cmp(&score(b)).then(b.id.cmp(&a.id));
     let of_mode = |mode: LinkMode| equals().filter(move |view| view.mode == mode);
     let primary = (present.mode != LinkMode::Primary)
-        .then(|| of_mode(LinkMode::Primary).max_by(better).copied())
+        .then(|| of_mode(LinkMode::Primary).max_by(by_score).copied())
         .flatten();
     match method {
         LinkSelectMethod::Failure => None,
@@ -225,7 +226,7 @@ fn better<'a>(
             let alike = || of_mode(present.mode);
             if now >= before.since + NARROW_FOR {
                 let wider = alike().filter(|view| is_wider(view, present));
-                if let Some(wider) = wider.max_by(better) {
+                if let Some(wider) = wider.max_by(by_score) {
                     return Some((wider, Trigger::Better));
                 }
             }
@@ -234,7 +235,7 @@ fn better<'a>(
             }
             alike()
                 .filter(|view| !is_too_narrow(view, narrow, present.sent_rate))
-                .max_by(better)
+                .max_by(by_score)
                 .filter(|view| score(view) > score(present) * OPTIMIZE_GAIN)
                 .map(|view| (*view, Trigger::Better))
         }

@@ -90,6 +90,11 @@ pub struct View {
 }
 
 impl View {
+    /// They differ in ports alone: what fails, fits or is to be left is the same for both.
+    pub(crate) fn shares_wire(&self, other: &Self) -> bool {
+        (&self.link, &self.destination) == (&other.link, &other.destination)
+    }
+
     /// What placing flows needs of it.
     pub fn lane(&self) -> Lane {
         let declared = match self.declared {

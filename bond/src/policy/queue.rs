@@ -16,9 +16,7 @@ pub fn order<'a>(views: &'a [View], active: Option<&View>) -> Vec<&'a View> {
     });
     let chain = chain(views, active);
     // Another port of the active path's own wire takes over last: what fails, or is to be left, is the link.
-    let is_own = |view: &View| {
-        active.is_some_and(|a| (&a.link, &a.destination) == (&view.link, &view.destination))
-    };
+    let is_own = |view: &View| active.is_some_and(|active| active.shares_wire(view));
     let (own, others): (Vec<&View>, Vec<&View>) = usable.partition(|view| is_own(view));
     let mut queue = one_per_destination(others.into_iter());
     queue.sort_by(|a, b| {

@@ -192,6 +192,13 @@ impl Network {
         }
     }
 
+    /// Nobody sends any more.
+    pub fn end_flows(&mut self) {
+        for flow in &mut self.flows {
+            flow.is_over = true;
+        }
+    }
+
     /// A sender that keeps to its own rhythm, and looks for policers.
     pub fn start_bbr_minding_policers(&mut self) {
         let bbr = Bbr::minding_policers(self.now, self.chance());
