@@ -142,3 +142,46 @@ fn a_flow_leaves_a_full_path_for_little_more_where_nobody_loses_by_it() {
     assert_eq!((moved(19.0, 10.0, true), moved(19.0, 5.0, false)), (0, 0));
     assert_eq!(moved(25.0, 10.0, false), 1);
 }
+
+/// A flow begins with far more than fits, and its smoothed rate falls for two seconds: that it has filled its path for one is
+/// enough to try the other.
+#[test]
+fn a_flow_that_has_just_begun_leaves_the_path_that_it_fills() {
+    for balance in [Balance::Relieve, Balance::Follow] {
+        let start = Instant::from_millis(10_000);
+        let mut table = SlotTable::default();
+        let shares = Shares::from_iter([(PathId(1), 0.5), (PathId(2), 0.5)]);
+        table.retarget(&shares, start);
+        let flow = slots_of(&table, PathId(1), 1)[0];
+        let mobility = Mobility {
+            strategy: RebalanceStrategy::Opportunistic,
+            pause: Duration::from_millis(250),
+            balance,
+        };
+        let full = Lane {
+            path: PathId(1),
+            capacity: Some(5e6),
+            is_unknown: false,
+            full_since: Some(start + Duration::from_millis(100)),
+            queues: true,
+            rate: 5e6,
+        };
+        let idle = Lane {
+            path: PathId(2),
+            capacity: None,
+            is_unknown: true,
+            full_since: None,
+            queues: false,
+            rate: 0.0,
+        };
+        let left = (1..40).find(|tenth| {
+            let now = start + Duration::from_millis(100 * tenth);
+            let megabits = if *tenth <= 3 { 44 } else { 5 };
+            table.add_bytes([(flow, megabits * MEGABIT / 10)], now);
+            table.step(mobility, &[full, idle], now);
+            table.owner(flow) == Some(PathId(2))
+        });
+        let left = left.expect("the flow leaves");
+        assert!((11..=13).contains(&left), "after {left} tenths");
+    }
+}

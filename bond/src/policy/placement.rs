@@ -380,8 +380,9 @@ impl SlotTable {
             return false;
         };
         let (slot, was_full) = (flow.slot as u16, is_full(&from));
-        // One that has just begun sends far more than fits, and then recovers from that.
-        if !self.trials.is_steady(slot, flow.rate, now) {
+        // One that has just begun sends far more than fits, and then recovers from that; what has filled its path for so long does
+        // not get more there. Each round trip in which it loses a fifth makes BBR surer of a policer.
+        if !was_full && !self.trials.is_steady(slot, flow.rate, now) {
             return false;
         }
         let paths = [from, to].map(|place| lanes[place].path);
