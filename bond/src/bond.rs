@@ -334,7 +334,7 @@ impl Bond {
             BasePolicy::BalanceXor | BasePolicy::BalanceAware
         ) {
             self.slots.add_bytes(slots, now);
-            if let Some(at) = self.next_slot_step() {
+            if let Some(at) = self.next_slot_step(now) {
                 self.due = self.due.min(at.max(now));
             }
         }
@@ -424,11 +424,9 @@ impl Bond {
         }
     }
 
-    fn next_slot_step(&self) -> Option<Instant> {
-        let hurry = self
-            .members
-            .values()
-            .any(|member| member.quality.capacity.full_since().is_some());
+    fn next_slot_step(&self, now: Instant) -> Option<Instant> {
+        let mut members = self.members.values();
+        let hurry = members.any(|member| member.quality.queues(now));
         self.slots.next_step(self.balance(), hurry)
     }
 
@@ -438,7 +436,7 @@ impl Bond {
         self.members
             .values()
             .map(|member| member.next(&around, now))
-            .chain(self.next_slot_step())
+            .chain(self.next_slot_step(now))
             .chain(self.next_idleness())
             .chain([now + tick])
             .min()

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use protocol::Instant;
 
-use super::load::Active;
+use super::load::{Active, Load};
 use super::relief::Relief;
 use super::slots::{Mobility, PER_STEP, SlotTable, UNSETTLED};
 use super::trial::{Comparison, TRIAL_AFTER, USES_UP, WORTH_A_TRIAL};
@@ -95,9 +95,34 @@ fn usual_rate(rates: impl Iterator<Item = f64>) -> f64 {
     least.unwrap_or(0.0)
 }
 
+impl Tally {
+    /// Loads are more even after a flow, if that is one, has moved to another path; notes that it has.
+    pub(super) fn evens(&mut self, slot: usize, to: usize) -> bool {
+        let Ok(index) = self
+            .flows
+            .binary_search_by_key(&slot, |(flow, ..)| flow.slot)
+        else {
+            return true;
+        };
+        let (_, from, weight) = &mut self.flows[index];
+        let is_better = self.counts[*from] > self.counts[to] + *weight;
+        if is_better {
+            self.counts[*from] -= *weight;
+            self.counts[to] += *weight;
+            *from = to;
+        }
+        is_better
+    }
+
+    /// A path carries one flow.
+    fn is_alone(&self, place: usize) -> bool {
+        (FLOW..1.0 + FLOW).contains(&self.counts[place])
+    }
+}
+
 impl SlotTable {
     /// `is_full`: by place; flows that share a full path are compared with each other.
-    fn tally(&self, is_full: &[bool]) -> Tally {
+    pub(super) fn tally(&self, is_full: &[bool]) -> Tally {
         let paths = self.paths.len();
         let active = self.load.as_ref().map(|load| load.active());
         let placed: Vec<(Active, usize)> = active
@@ -191,6 +216,9 @@ impl SlotTable {
         if tally.rates.iter().sum::<f64>() < WORTHWHILE {
             return None;
         }
+        if self.leave_worse(&tally, &lanes, now) {
+            return Some((1, FULL));
+        }
         let follows = mobility.balance == Balance::Follow;
         if is_full.contains(&true) {
             self.calm_from = now + CALM;
@@ -204,7 +232,7 @@ impl SlotTable {
         let (mut moves, reason) = match evened.is_empty() {
             true => {
                 let relief = Relief::new(self, tally, &lanes, follows, now);
-                (relief.moves(), "full path")
+                (relief.moves(), FULL)
             }
             false => (evened, "uneven load"),
         };
@@ -331,22 +359,57 @@ impl SlotTable {
         moves
     }
 
+    /// The place of the path that won the latest comparison, if this one lost it.
+    fn better_than(&self, place: usize, lanes: &[Lane], now: Instant) -> Option<usize> {
+        let winner = self.trials.better_than(lanes[place].path, now)?;
+        let winner = lanes.iter().position(|lane| lane.path == winner)?;
+        // What was measured since counts more, and so does what is carried here although it would not fit there.
+        let (lane, winner_lane) = (&lanes[place], &lanes[winner]);
+        let carried = lane.capacity.filter(|_| lane.is_measured()).unwrap_or(0.0);
+        let has_changed = winner_lane.is_measured()
+            && winner_lane
+                .capacity
+                .is_some_and(|fits| fits < carried.max(lane.rate));
+        (!has_changed).then_some(winner)
+    }
+
+    /// The only flow of the path that lost the latest comparison, if it may fill that, goes where nobody is on the one that won:
+    /// there is nothing to find out, and BBR takes the path for one with a policer after eight round trips.
+    fn leave_worse(&mut self, tally: &Tally, lanes: &[Lane], now: Instant) -> bool {
+        if self.trials.present.is_some() {
+            return false;
+        }
+        let way = (0..lanes.len()).find_map(|from| {
+            let is_free = |to: &usize| !lanes[*to].queues && tally.counts[*to] < FLOW;
+            let to = self.better_than(from, lanes, now).filter(is_free)?;
+            let (lane, rate) = (&lanes[from], tally.rates[from]);
+            let is_full = lane.queues || lane.is_measured() && lane.may_be_full(8.0 * rate);
+            (is_full && tally.is_alone(from) && rate >= WORTH_A_TRIAL).then_some((from, to))
+        });
+        let Some((from, to)) = way else {
+            return false;
+        };
+        let load = self.load.as_ref();
+        let may_move = |slot| load.is_some_and(|load| load.is_rested(slot));
+        let flow = tally
+            .flows
+            .iter()
+            .find(|(flow, place, weight)| *place == from && *weight >= FLOW && may_move(flow.slot));
+        let slot = flow.map(|(flow, ..)| flow.slot);
+        if let Some(slot) = slot {
+            self.give(slot, to);
+        }
+        slot.is_some()
+    }
+
     /// Lets the only flow of a path find out what fits on one that was never full: if its own is full, or may be.
     fn try_unknown(&mut self, tally: &Tally, lanes: &[Lane], now: Instant) -> bool {
-        let is_alone = |place: &usize| (FLOW..1.0 + FLOW).contains(&tally.counts[*place]);
+        let is_alone = |place: &usize| tally.is_alone(*place);
         let is_full = |place: &usize| {
             let since = lanes[*place].full_since;
             since.is_some_and(|since| since + TRIAL_AFTER <= now) && lanes[*place].is_measured()
         };
-        let better = |place: usize| {
-            let winner = self.trials.better_than(lanes[place].path, now)?;
-            let winner = lanes.iter().position(|lane| lane.path == winner)?;
-            // What was measured since counts more.
-            let has_changed = lanes[place].is_measured()
-                && lanes[winner].is_measured()
-                && lanes[winner].capacity < lanes[place].capacity;
-            (!has_changed).then_some(winner)
-        };
+        let better = |place: usize| self.better_than(place, lanes, now);
         let may_be_full = |place: &usize| {
             let is_limit = lanes[*place].may_be_full(8.0 * tally.rates[*place]);
             (is_limit || better(*place).is_some()) && tally.rates[*place] >= WORTH_A_TRIAL
@@ -380,9 +443,10 @@ impl SlotTable {
             return false;
         };
         let (slot, was_full) = (flow.slot as u16, is_full(&from));
-        // One that has just begun sends far more than fits, and then recovers from that; what has filled its path for so long does
-        // not get more there. Each round trip in which it loses a fifth makes BBR surer of a policer.
-        if !was_full && !self.trials.is_steady(slot, flow.rate, now) {
+        // One that has just begun sends far more than fits, and then recovers from that.
+        let has_recovered = |load: &Load| load.has_recovered(flow.slot) || !lanes[from].queues;
+        let is_steady = self.trials.is_steady(slot, flow.rate, now) || was_full;
+        if !is_steady || !self.load.as_deref().is_some_and(has_recovered) {
             return false;
         }
         let paths = [from, to].map(|place| lanes[place].path);
@@ -419,6 +483,8 @@ impl SlotTable {
     }
 }
 
+/// Why flows leave a path.
+const FULL: &str = "full path";
 /// Why a flow went back.
 const TRIAL_FAILED: &str = "trial failed";
 

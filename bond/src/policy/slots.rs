@@ -171,7 +171,7 @@ impl SlotTable {
         &self.targets
     }
 
-    /// When the next step is due; `None` if nothing waits to be moved and no load is known. `hurry`: a path is full.
+    /// When the next step is due; `None` if nothing waits to be moved and no load is known. `hurry`: packets queue on a path, or may.
     pub fn next_step(&self, balance: Balance, hurry: bool) -> Option<Instant> {
         let load = self.load.as_ref().filter(|_| self.targets.len() > 1);
         let wait = match load {
@@ -308,7 +308,7 @@ impl SlotTable {
         if let Some(ended) = self.end_trial_of_narrow(lanes, now) {
             return Some(ended);
         }
-        let hurry = lanes.iter().any(|lane| lane.full_since.is_some());
+        let hurry = lanes.iter().any(|lane| lane.queues);
         if self.next_step(mobility.balance, hurry)? > now {
             return None;
         }
@@ -350,6 +350,8 @@ impl SlotTable {
         let waited = self
             .settling
             .map_or(Duration::ZERO, |since| now.duration_since(since));
+        // A flow that has a path for itself is not moved to one that nobody uses: it may have been put where it is.
+        let mut tally = (mobility.balance == Balance::Relieve).then(|| self.tally(&[]));
         let Some(mut owners) = self.owners.take() else {
             return 0;
         };
@@ -378,6 +380,7 @@ impl SlotTable {
                 };
                 if only_won && self.claim_of(slot, to) < self.claim_of(slot, from)
                     || !self.may_move(slot, mobility, waited)
+                    || tally.as_mut().is_some_and(|tally| !tally.evens(slot, to))
                 {
                     continue;
                 }
