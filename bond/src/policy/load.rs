@@ -22,7 +22,7 @@ const YOUTH: u8 = 10;
 const KNOWN: u8 = 5;
 /// What has just begun sends far more than fits, and repairs what it lost until about this age, in units of ages. BBR that is
 /// moved meanwhile takes that for a policer's doing twice over: moved after 1.0 s off 5 onto 50 Mbit/s it was fast after up to
-/// 6 s, moved after 1.3 to 1.8 s after 3.5 s at most (two dozen times each).
+/// 6 s, moved after 1.3 to 1.8 s after 3.5 s at most (a dozen times each).
 const RECOVERED: u8 = 15;
 /// Before this age only a flow that sent [`SOME_BYTES`] is placed: it may be one that hardly ever sends.
 const SEEN: u8 = 1;
