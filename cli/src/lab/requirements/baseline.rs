@@ -22,14 +22,7 @@ impl Baselines {
         if let Some(known) = self.0.get(&(rate, per_mille)) {
             return Ok(*known);
         }
-        let pair = Pair::start(
-            case,
-            &Scenario {
-                rates: vec![rate],
-                policy: None,
-                both: false,
-            },
-        )?;
+        let pair = Pair::start(case, &Scenario::alone(rate))?;
         pair.lose(0, per_mille)?;
         let mut best = 0.0_f64;
         for connections in [1, 4] {

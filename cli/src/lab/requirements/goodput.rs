@@ -213,10 +213,18 @@ fn unequal(case: &Case) -> io::Result<Measurement> {
     let sum = baselines.alone(case, FAST, 0)? + baselines.alone(case, SLOW, 0)?;
     let pair = Pair::start(case, &Scenario::of(vec![FAST, SLOW], case.policy))?;
     let runs = Runs::of(case, 12, || pair.fair_connections(12))?;
+    drop(pair);
     let poorest = least(&runs.poorest);
     let holds = runs.mean() >= UNEQUAL * sum && poorest >= POOREST;
     let mut part = runs.part(format!("{FAST} and {SLOW} Mbit/s"), sum, holds);
-    part.measured += &format!(", the slowest flow has {poorest:.2} of its fair share");
+    // How unequal the same flows are where nothing is to be chosen: it decides nothing, but shows whose doing the rest is.
+    let pair = Pair::start(case, &Scenario::alone(FAST))?;
+    let alone = Runs::of(case, 12, || pair.fair_connections(12))?.poorest;
+    part.values["poorestFlowOfBetterLinkAlone"] = json!(alone);
+    part.measured += &format!(
+        ", the slowest flow has {poorest:.2} of its fair share (12 on the better link alone: {:.2})",
+        least(&alone)
+    );
     Ok(all_of(&[part]))
 }
 

@@ -40,6 +40,15 @@ impl Scenario {
         }
     }
 
+    /// One link, and nobody bonds: what a row's bond is compared with.
+    pub(super) fn alone(rate: u32) -> Self {
+        Self {
+            rates: vec![rate],
+            policy: None,
+            both: false,
+        }
+    }
+
     /// The receiver does not bond.
     pub(super) fn one_sided(self) -> Self {
         Self {
