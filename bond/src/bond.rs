@@ -32,7 +32,8 @@ pub enum Output {
     /// every 20 ms: a path on which packets flowed has fallen silent, and the peer may be looking at the same failure from the
     /// other side.
     Report,
-    /// Use this plan from now on. [`Plan::Unreachable`]: no path of the bond works; choose as without a bond.
+    /// Use this plan from now on. [`Plan::Unreachable`]: no path of the bond works; choose as without a bond
+    /// among the paths that [`Bond::forbids`] does not forbid.
     PlanChanged(Plan<PathId>),
     /// Tell the operator.
     Event(BondEvent),
@@ -398,6 +399,13 @@ impl Bond {
         let best = kept
             .min_by_key(|(path, member)| (member.is_metered(), member.standby.is_some(), **path));
         best.map(|(path, _)| *path)
+    }
+
+    /// The operator's word on the path's link keeps it from carrying anything, even where no path of the bond works. A link
+    /// that the settings do not name is left out of the bond and no more.
+    pub fn forbids(&self, path: PathId) -> bool {
+        let member = self.members.get(&path);
+        member.is_some_and(|member| member.rule.is_forbidden())
     }
 
     /// The settings in force.

@@ -9,6 +9,9 @@ use crate::path::PathInfo;
 /// Towards a stock peer failures cannot be told faster: it answers few probes (protocol specification 15.6).
 const STOCK_FAILOVER_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Why a path is refused whose link the settings do not name, while they name others.
+const UNLISTED: &str = "not among the links";
+
 /// The entry of a path's link, resolved.
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Rule {
@@ -59,7 +62,7 @@ impl Rule {
         };
         let Some(link) = entry else {
             if !links.is_empty() {
-                rule.refused = Some("not among the links");
+                rule.refused = Some(UNLISTED);
             }
             return rule;
         };
@@ -96,6 +99,11 @@ impl Rule {
         rule.max_rate = link.max_rate;
         rule.mtu = link.mtu;
         rule
+    }
+
+    /// An entry of its own refuses the path.
+    pub(crate) fn is_forbidden(&self) -> bool {
+        self.refused.is_some_and(|reason| reason != UNLISTED)
     }
 
     /// The link carried what its data cap allows.

@@ -23,6 +23,35 @@ pub(super) fn bond_links(member: &Daemon, peer: &Daemon) -> io::Result<Option<(u
     }))
 }
 
+/// What keeps each path of a member's bond that is not used from being used, in words.
+pub(super) fn unused_paths(member: &Daemon, peer: &Daemon) -> io::Result<String> {
+    let Some(bond) = bond_of(member, peer)? else {
+        return Ok("no bond".to_owned());
+    };
+    let unused: Vec<String> = bond["paths"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        // A zerotier-one tells no condition.
+        .filter(|path| path["eligible"] != 1 || path.get("condition").is_some_and(|c| c != "up"))
+        .map(|path| {
+            format!(
+                "{}: {} (loss {}, punished for {} ms, heard of {} ms ago)",
+                path["ifname"].as_str().unwrap_or_default(),
+                path["condition"].as_str().unwrap_or_default(),
+                path["packetLossRatio"],
+                path["punishmentMs"],
+                path["lastInAge"]
+            )
+        })
+        .collect();
+    Ok(if unused.is_empty() {
+        "each path works".to_owned()
+    } else {
+        unused.join(", ")
+    })
+}
+
 /// Makes a member's bond forget what it holds against a link. Only hawserd knows this order.
 pub(super) fn forgive(member: &Daemon, peer: &Daemon, link: u8) -> io::Result<()> {
     let path = format!("/bond/{}/link/{}", peer.address(), interface_name(link));

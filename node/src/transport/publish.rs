@@ -86,14 +86,14 @@ impl Transport {
         };
         let mut paths: Vec<PathEntry> =
             peer.paths.iter().map(|p| path_entry(p.key, true)).collect();
-        let index = match peer.best_path(now, &self.paths, false) {
+        let index = match self.best_allowed_path(now, peer, false) {
             Some(best) => Some(best),
             None => match relay {
                 Some((upstream, path)) if upstream != peer.address() => {
                     paths.push(path_entry(path, false));
                     Some(paths.len() - 1)
                 }
-                _ => peer.best_path(now, &self.paths, true),
+                _ => self.best_allowed_path(now, peer, true),
             },
         };
         let address = peer.address();
@@ -119,6 +119,13 @@ impl Transport {
         }
     }
 
+    /// Index of the path that carries data without a bond, or where none of its paths works.
+    fn best_allowed_path(&self, now: Instant, peer: &Peer, also_expired: bool) -> Option<usize> {
+        peer.best_path_where(now, &self.paths, |path| {
+            (also_expired || !path.is_expired(now)) && !self.is_forbidden(peer.address(), path.key)
+        })
+    }
+
     /// For the API.
     pub(crate) fn status(&self, now: Instant) -> NodeStatus {
         NodeStatus {
@@ -139,7 +146,7 @@ impl Transport {
                 let keys: Vec<PathKey> = peer.paths.iter().map(|p| p.key).collect();
                 let preferred = match self.bonded_plan(peer.address(), &keys) {
                     Some(Plan::Single(index)) => Some(usize::from(index)),
-                    _ => peer.best_path(now, &self.paths, false),
+                    _ => self.best_allowed_path(now, peer, false),
                 };
                 let paths = peer
                     .paths

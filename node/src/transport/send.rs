@@ -208,11 +208,13 @@ impl Transport {
         peer: Address,
         also_expired: bool,
     ) -> Option<PathKey> {
-        let peer = self.peers.get(&peer)?;
-        let best = peer.best_path_where(now, &self.paths, |path| {
-            (also_expired || !path.is_expired(now)) && !self.is_dead(path.key.link)
+        let record = self.peers.get(&peer)?;
+        let best = record.best_path_where(now, &self.paths, |path| {
+            (also_expired || !path.is_expired(now))
+                && !self.is_dead(path.key.link)
+                && !self.is_forbidden(peer, path.key)
         })?;
-        peer.paths.get(best).map(|p| p.key)
+        record.paths.get(best).map(|p| p.key)
     }
 
     /// The best upstream's best path, for packets to someone else.

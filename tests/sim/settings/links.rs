@@ -46,6 +46,21 @@ fn used(net: &mut Multipath) -> Vec<u8> {
         .collect()
 }
 
+/// Whether the second of two links, with these attributes, carries anything once the first has failed.
+fn carries_alone(second: Value) -> bool {
+    let links = json!({"sim0": {"mode": "primary"}, "sim1": second});
+    let settings = [policy("balance-rr", json!({"links": links})), json!({})];
+    let mut net = Multipath::new(45, 2, settings);
+    net.run(seconds(5));
+    assert_eq!(used(&mut net), [1]);
+    net.cut(1);
+    net.load(A, &linux_flows(1), ms(20));
+    net.run(seconds(10));
+    net.reset();
+    net.run(seconds(10));
+    net.packets(A)[1] > 0
+}
+
 #[test]
 fn a3_links() {
     let expected =
@@ -162,6 +177,9 @@ fn a3_link_mode() {
         net.run(seconds(5));
         assert_eq!(spread(&mut net)[1] > 0, carries, "{mode}");
     }
+    // A link that may never carry anything does not, even where nothing else works.
+    assert!(carries_alone(json!({"mode": "spare"})));
+    assert!(!carries_alone(json!({"mode": "never"})));
     // Secondary links help once the primary ones are more than 80 % full.
     let speeds = json!({"sim0": {"mode": "primary", "speed": "4Mbit"}, "sim1": {"mode": "secondary", "speed": "4Mbit"}});
     for (interval, helps) in [(ms(4), false), (ms(1), true)] {
@@ -237,6 +255,10 @@ fn a3_failover_rules() {
     net.run(seconds(5));
     let lost = |event: &&EventKind| matches!(event, EventKind::StateChanged { alive_links: 0, .. });
     assert!(net.events(A).iter().any(lost), "{:?}", net.events(A));
+    net.run(seconds(5));
+    let carried = net.packets(A);
+    assert!(carried[0] > 0 && carried[2] > 0, "{carried:?}");
+    assert_eq!(carried[1], 0);
 }
 
 #[test]
@@ -257,6 +279,8 @@ fn enabled_has_an_effect() {
     net.load(A, &linux_flows(1), ms(10));
     net.run(seconds(10));
     assert_eq!((net.packets(A)[1], net.probes(A, 2)), (0, 0));
+    assert!(carries_alone(json!({"mode": "spare", "enabled": true})));
+    assert!(!carries_alone(json!({"mode": "spare", "enabled": false})));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use nix::sched::{CloneFlags, unshare};
 use serde_json::{Map, Value, json};
 
 use super::row::{Case, Peer};
-use crate::lab::bonds::{bond_links, bytes_by_link, forgive};
+use crate::lab::bonds::{bond_links, bytes_by_link, forgive, unused_paths};
 use crate::lab::daemon::Daemon;
 use crate::lab::policy::Policy;
 use crate::lab::stream::{Pace, Stream};
@@ -195,12 +195,23 @@ impl Bed {
             });
             Ok(complete.then_some(()))
         })?;
-        complete.ok_or_else(|| {
-            let [near, far] = last;
-            io::Error::other(format!(
-                "no complete bond within {PATIENCE:?}: links in use and known: near {near:?}, far {far:?}"
-            ))
-        })
+        if complete.is_some() {
+            return Ok(());
+        }
+        let side = |links: Option<(u64, u64)>, [member, peer]: [&Daemon; 2]| {
+            Ok::<_, io::Error>(match links {
+                Some((used, known)) => {
+                    format!("{used} of {known} links, {}", unused_paths(member, peer)?)
+                }
+                None => "no bond".to_owned(),
+            })
+        };
+        let [near, far] = last;
+        Err(io::Error::other(format!(
+            "no complete bond within {PATIENCE:?}: near {}; far {}",
+            side(near, [self.near(), self.far()])?,
+            side(far, [self.far(), self.near()])?
+        )))
     }
 
     /// A stream from the near member to the far one, and back if the pace says so.

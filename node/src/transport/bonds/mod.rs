@@ -206,13 +206,19 @@ impl Transport {
 
     /// The interfaces that have carried what their data caps allow.
     pub(crate) fn set_capped(&mut self, interfaces: Arc<BTreeSet<String>>) {
+        let mut told = Vec::new();
         for (address, bonded) in &mut self.bonds.peers {
             if let Some(bond) = &mut bonded.bond {
                 bond.set_capped(Arc::clone(&interfaces));
                 self.bonds.touched.insert(*address);
+                told.push(*address);
             }
         }
         self.bonds.capped = interfaces;
+        // Where no path works, a link may be forbidden now under the same plan.
+        for peer in told {
+            self.show_peer(peer);
+        }
     }
 
     /// An operator's order for one bond.

@@ -77,6 +77,15 @@ impl Transport {
         (plan != Plan::Unreachable).then_some(plan)
     }
 
+    /// The operator's settings keep a path of the peer's from carrying anything, even where no other works.
+    pub(in crate::transport) fn is_forbidden(&self, peer: Address, path: PathKey) -> bool {
+        let bond = self.bonds.bond_with(peer);
+        bond.is_some_and(|(bonded, bond)| {
+            let path = bonded.paths.get(&path);
+            path.is_some_and(|path| bond.forbids(path.id))
+        })
+    }
+
     /// A bond decides over the peer's paths now.
     pub(in crate::transport) fn has_bonded_plan(&self, peer: Address) -> bool {
         let bond = self.bonds.bond_with(peer);
