@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use cli::lab::daemon::Daemon;
-use cli::lab::topology::{Lab, LabConfig};
+use cli::lab::links;
+use cli::lab::topology::{Lab, LabConfig, interface_name};
 use cli::lab::traffic;
 use serde_json::{Map, Value, json};
 use tests::assertions::{assert_direct, assert_pings};
@@ -21,6 +22,12 @@ const LINKS: u8 = 2;
 const STANDING: Duration = Duration::from_secs(45);
 /// After this long every link of a bond must be there, and stay.
 const TRIAL: Duration = Duration::from_secs(20);
+/// Pings of one burst, of which one may stay without an answer,
+const BURST: u32 = 10;
+/// and of all pings one in this many.
+const ONE_IN: usize = 100;
+/// Each link of a bond that uses all of them has at least this share of the bytes.
+const CARRIES: f64 = 0.2;
 
 /// How long bonds are watched.
 fn standing() -> Duration {
@@ -89,12 +96,22 @@ fn stays_up(
     assert_pings(&lab, 1, first)?;
     assert_direct(&lab)?;
     let start = Instant::now();
-    let mut looks = 0;
+    let before = sent_bytes(&lab.members[1])?;
+    let (mut looks, mut pings, mut missing) = (0, 0, 0);
     while start.elapsed() < standing() {
         for (from, to) in [(0, second), (1, first)] {
             let host = lab.members[from].host();
-            let pings = host.run(move || traffic::ping(to, 10, Duration::from_secs(2)))??;
-            ensure!(!pings.round_trips.is_empty(), "{} lost {to}", host.name());
+            let burst = host.run(move || traffic::ping(to, BURST, Duration::from_secs(2)))??;
+            let answered = burst.round_trips.len();
+            let unanswered = BURST as usize - answered;
+            ensure!(
+                unanswered <= 1,
+                "{answered} of {BURST} pings from {} to {to} were answered after {} s",
+                host.name(),
+                start.elapsed().as_secs()
+            );
+            pings += BURST as usize;
+            missing += unanswered;
         }
         if start.elapsed() > TRIAL {
             let after = start.elapsed().as_secs();
@@ -110,11 +127,72 @@ fn stays_up(
     }
     ensure!(looks > 0, "watched too short to see anything");
     println!(
-        "{} s: all {LINKS} links alive at each of {looks} looks",
+        "{} s: all {LINKS} links alive at each of {looks} looks, {missing} of {pings} pings unanswered",
         start.elapsed().as_secs()
     );
+    ensure!(
+        missing * ONE_IN <= pings,
+        "{missing} of {pings} pings were not answered"
+    );
+    if policy != "active-backup" {
+        let after = sent_bytes(&lab.members[1])?;
+        all_carry(&before, &after)?;
+    }
+    let theirs = tool_of(place, reference)?;
+    listed(&lab.members[1], &theirs, &lab.members[0], policy)?;
+    if let Some(policy) = ours {
+        listed(&lab.members[0], &place.hawser, &lab.members[1], policy)?;
+    }
     assert_pings(&lab, 0, second)?;
     lab.stop()?;
+    Ok(())
+}
+
+/// Bytes that a member has sent by each link so far.
+fn sent_bytes(member: &Daemon) -> anyhow::Result<Vec<u64>> {
+    let sent = member.host().run(|| {
+        (0..LINKS)
+            .map(|link| links::sent_bytes(&interface_name(link)))
+            .collect::<std::io::Result<Vec<u64>>>()
+    })??;
+    Ok(sent)
+}
+
+/// Each link had its part of what was sent meanwhile.
+fn all_carry(before: &[u64], after: &[u64]) -> anyhow::Result<()> {
+    let grown: Vec<u64> = after.iter().zip(before).map(|(a, b)| a - b).collect();
+    let all: u64 = grown.iter().sum();
+    ensure!(
+        grown
+            .iter()
+            .all(|bytes| *bytes as f64 >= CARRIES * all as f64),
+        "the reference sent so many bytes by each link: {grown:?}"
+    );
+    Ok(())
+}
+
+/// The reference as the operator's tool, which it is by that name.
+fn tool_of(place: &Place, reference: &Path) -> anyhow::Result<PathBuf> {
+    let tool = place.folder.join("zerotier-cli");
+    std::os::unix::fs::symlink(std::fs::canonicalize(reference)?, &tool)?;
+    Ok(tool)
+}
+
+/// `listbonds` of that tool has a row for the peer, with its policy and every link alive.
+fn listed(member: &Daemon, tool: &Path, peer: &Daemon, policy: &str) -> anyhow::Result<()> {
+    let table = member.cli(tool, &["listbonds"])?;
+    let peer = peer.address().to_string();
+    let row = table.lines().find(|line| line.contains(&peer));
+    let row = row.with_context(|| format!("no row of {peer}: {table}"))?;
+    let cells: Vec<&str> = row.split_ascii_whitespace().collect();
+    let all = format!("{LINKS}/{LINKS}");
+    ensure!(
+        cells.first() == Some(&peer.as_str())
+            && cells.get(1) == Some(&policy)
+            && cells.last() == Some(&all.as_str()),
+        "{} {row:?}",
+        tool.display()
+    );
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod bond_commands;
 mod bond_failures;
 mod bond_mistakes;
+mod bond_orders;
 mod bond_settings;
 mod bonding;
 mod lifecycle;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
         .chain(bonding::scenarios())
         .chain(bond_mistakes::scenarios())
         .chain(bond_commands::scenarios())
+        .chain(bond_orders::scenarios())
         .chain(bond_failures::scenarios())
         .chain(bond_settings::scenarios())
         .collect();

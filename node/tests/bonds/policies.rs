@@ -11,8 +11,12 @@ use protocol::Verb;
 
 use crate::lab::{
     A, B, FRAME_PAYLOAD, LINKS, SECOND, TICK, active, block, entry, events, exchange,
-    exchange_until, frames_by_link, planned, policy, settings, two, two_with, unblock,
+    exchange_until, frames_by_link, ip, planned, policy, settings, two, two_with, unblock,
 };
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+/// A way takes 5 ms.
+const ROUND_TRIP: Duration = Duration::from_millis(10);
 
 /// What each link is for.
 fn links(modes: [LinkMode; LINKS as usize]) -> Vec<LinkSettings> {
@@ -145,20 +149,64 @@ fn a_peer_that_refuses_every_link_does_not_level_ours() {
     assert_eq!(primary, 1, "{:#?}", modes());
 }
 
+/// Frames both ways every millisecond.
+fn load(net: &mut Net, millis: u32) {
+    let (a, b) = (net.nodes[A].address(), net.nodes[B].address());
+    for _ in 0..millis {
+        net.send(A, b, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.send(B, a, Verb::Frame, &[0; FRAME_PAYLOAD]);
+        net.run_for(MILLISECOND);
+    }
+}
+
+/// Whatever the peer is: the plan is another one at once, what was on its way still arrives, and a round trip later nothing is on
+/// the link that was left.
 #[test]
 fn an_operator_rotates_within_a_round_trip() {
+    for plain_ones in [&[][..], &[B]] {
+        let policy = PolicySettings {
+            // Nothing but the order moves anything.
+            link_select: LinkSelectMethod::Always,
+            ..policy(BasePolicy::ActiveBackup)
+        };
+        let mut net = two_with(6, [Some(policy), None], plain_ones);
+        let (first, peer) = (active(&net), net.nodes[B].address());
+        net.run_for(TICK);
+        let (mut from, received) = (net.nodes[A].sent.len(), net.nodes[B].received(Verb::Frame));
+        load(&mut net, 500);
+        let all = BTreeMap::from([(first, 500)]);
+        assert_eq!(frames_by_link(&net, from), all);
+        from = net.nodes[A].sent.len();
+        let now = net.now();
+        let status = &net.nodes[A].node.bonds(now)[0];
+        let head = status.paths.iter().find(|path| path.id == status.queue[0]);
+        let (head, waiting) = (head.unwrap().interface.clone(), status.queue.len());
+        assert_eq!(waiting, usize::from(LINKS) - 1);
+        let order = bond::Command::Rotate {
+            interface: None,
+            sticky: true,
+        };
+        let answer = net.nodes[A].node.bond_command(now, peer, order);
+        assert!(answer.is_ok(), "{answer:?}");
+        net.handle(A, Input::Tick);
+        let second = active(&net);
+        assert_eq!(format!("sim{}", second - 1), head);
+        assert_ne!(second, first);
+        load(&mut net, ROUND_TRIP.as_millis() as u32);
+        net.block_one_way(ip(A, first), ip(B, first));
+        load(&mut net, 490);
+        net.run_for(TICK);
+        let all = BTreeMap::from([(second, 500)]);
+        assert_eq!(frames_by_link(&net, from), all);
+        assert_eq!(net.nodes[B].received(Verb::Frame) - received, 1000);
+        assert_eq!(active(&net), second);
+    }
+}
+
+#[test]
+fn orders_need_a_bond() {
     let mut net = two(6, [Some(policy(BasePolicy::ActiveBackup)), None]);
-    let (first, peer, now) = (active(&net), net.nodes[B].address(), net.now());
-    let order = bond::Command::Rotate {
-        interface: None,
-        sticky: true,
-    };
-    let answer = net.nodes[A].node.bond_command(now, peer, order);
-    assert!(answer.is_ok(), "{answer:?}");
-    net.handle(A, Input::Tick);
-    net.run_for(TICK);
-    assert_ne!(active(&net), first);
-    let nobody = net.nodes[0].address();
+    let (now, nobody) = (net.now(), net.nodes[0].address());
     let order = bond::Command::LinkReset("sim0".into());
     assert!(net.nodes[A].node.bond_command(now, nobody, order).is_err());
 }
