@@ -104,7 +104,7 @@ impl Life {
         // A late answer to something sent before the failure proves nothing about after it.
         if self.phase == Phase::Up
             || !self.link_up
-            || (self.phase == Phase::Down && sent < self.since)
+            || ((self.phase == Phase::Down || self.has_failed) && sent < self.since)
         {
             return false;
         }
@@ -176,6 +176,20 @@ mod tests {
         life.note_answer(at(499));
         assert_eq!(life.cause, Cause::Link);
         assert!(!life.punishment.is_clear());
+    }
+
+    #[test]
+    fn a_trial_after_a_failure_is_not_won_by_what_left_before_it() {
+        let mut life = Life::new(true, true, Punishment::default(), at(0));
+        assert!(life.fail(Cause::Unproven, at(500)));
+        life.begin_trial(at(500));
+        assert!(!life.prove(at(490), at(510)));
+        assert_eq!(life.phase, Phase::Trial);
+        assert!(life.prove(at(500), at(520)));
+        // The first trial of all is: the path is known because something was answered there.
+        let mut life = Life::new(true, false, Punishment::default(), at(500));
+        assert_eq!(life.phase, Phase::Trial);
+        assert!(life.prove(at(490), at(510)));
     }
 
     #[test]
