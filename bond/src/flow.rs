@@ -289,6 +289,52 @@ mod tests {
         );
     }
 
+    /// The header of a frame between two Ethernet addresses.
+    fn ethernet(to: u64, from: u64, ethertype: u16) -> Vec<u8> {
+        let (to, from) = (to.to_be_bytes(), from.to_be_bytes());
+        [&to[2..], &from[2..], &ethertype.to_be_bytes()[..]].concat()
+    }
+
+    #[test]
+    fn layer_2_tells_ethernet_addresses_apart_and_nothing_else() {
+        let packet = ipv4(6, ([10, 0, 0, 1], 1000), ([10, 0, 0, 2], 2000));
+        let hash = |to, from, ethertype, payload: &[u8]| {
+            hash_frame(HashPolicy::Layer2, &ethernet(to, from, ethertype), payload)
+        };
+        let one = hash(1, 2, ETHERTYPE_IPV4, &packet);
+        assert_eq!(one, hash(2, 1, ETHERTYPE_IPV4, &packet));
+        let other = ipv4(17, ([10, 0, 0, 7], 5), ([10, 0, 0, 8], 6));
+        assert_eq!(one, hash(1, 2, ETHERTYPE_IPV4, &other));
+        assert_eq!(one, hash(1, 2, ETHERTYPE_IPV6, &[]));
+        // Neighbours on either side fill some 640 of 1024 slots.
+        let slots = |hash: &dyn Fn(u64) -> u32| {
+            let used: std::collections::BTreeSet<u32> =
+                (0..1000).map(|number| hash(number) % 1024).collect();
+            used.len()
+        };
+        let from = slots(&|number| hash(1, 0x0200_0000_0000 + number, ETHERTYPE_IPV4, &packet));
+        let to = slots(&|number| hash(0x0200_0000_0000 + number, 1, ETHERTYPE_IPV4, &packet));
+        assert!(from > 560 && to > 560, "{from} and {to} of 1024 slots");
+    }
+
+    #[test]
+    fn layers_2_and_3_tell_ip_addresses_apart_and_ethernet_addresses_of_what_is_not_ip() {
+        let hash = |from, ethertype, payload: &[u8]| {
+            let policy = HashPolicy::Layer2And3;
+            hash_frame(policy, &ethernet(1, from, ethertype), payload)
+        };
+        let (a, b, c) = ([10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 3]);
+        let packet = ipv4(6, (a, 1000), (b, 2000));
+        let one = hash(2, ETHERTYPE_IPV4, &packet);
+        assert_eq!(one, hash(3, ETHERTYPE_IPV4, &packet));
+        assert_eq!(one, hash(2, ETHERTYPE_IPV4, &ipv4(17, (b, 5), (a, 6))));
+        assert_ne!(one, hash(2, ETHERTYPE_IPV4, &ipv4(6, (a, 1000), (c, 2000))));
+        // ARP has no IP header.
+        let arp = |from| hash(from, 0x0806, &packet);
+        assert_eq!(arp(2), arp(2));
+        assert_ne!(arp(2), arp(3));
+    }
+
     #[test]
     fn hash_looks_through_vlan_tags() {
         let packet = ipv4(6, ([10, 0, 0, 1], 1000), ([10, 0, 0, 2], 2000));

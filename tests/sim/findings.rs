@@ -4,8 +4,8 @@
 //! | test | with 1.14.1 | here |
 //! |---|---|---|
 //! | 01 | balance-aware without capacities sends every flow through the root | equal shares of the direct links, nothing through the root |
-//! | 02 | balance-xor keeps all flows of a Linux client (even ports) on one of two links | both carry, at every base of ports |
-//! | 03 | nothing is measured: a link cut from 50 to 5 Mbit/s keeps its flows | its flows move, and nine tenths of what is offered arrive |
+//! | 02 | balance-xor keeps all flows of a Linux client (even ports) on one of two links | both carry, at every base of ports; of 50 and 5 Mbit/s the wider one carries most, and all arrives |
+//! | 03 | nothing is measured: a link cut from 50 to 5 Mbit/s keeps its flows | its flows move, and nine tenths of what is offered arrive; loss is shown as it is |
 //! | 04 | a failure of one direction is never noticed | left within a second, whichever direction |
 //! | 05 | `failoverTo` and `always` are without effect | the order is kept, and the primary link comes back |
 //! | 06 | ten keys are without effect | each changes what is on the wires |
@@ -26,7 +26,7 @@ use bond::config::{BondSettings, ConfigProblem};
 use bond::{BasePolicy, EventKind};
 use node::io::{Command, Link, LinkId};
 use protocol::Verb;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::bond_mistakes::{Mistake, mistakes};
 
 use crate::flows::{DATAGRAM_LENGTH, Flow, linux_flows};
@@ -34,6 +34,8 @@ use crate::losses::sent_and_arrived_of_what_fits;
 use crate::multipath::{A, B, KINDS, Kind, Multipath, bonding, is_report, ms, policy, seconds};
 use crate::settings;
 use crate::world::{ROOT, underlay};
+
+mod measuring;
 
 /// Datagrams with a flow's packet that went to the root.
 fn through_the_root(net: &Multipath) -> usize {
@@ -97,69 +99,65 @@ fn finding_02_balance_xor_spreads_a_linux_client_over_two_links() {
     }
 }
 
-#[test]
-fn finding_03_flows_leave_a_link_that_became_slow() {
-    for kind in KINDS {
-        let mut net =
-            Multipath::of_kind(kind, 3, 2, [policy("balance-aware", json!({})), json!({})]);
-        let rate = |net: &mut Multipath, link, megabits: u64| {
-            net.both(link, |wire| wire.rate = Some(megabits * 1_000_000));
-        };
-        rate(&mut net, 1, 50);
-        rate(&mut net, 2, 50);
-        net.settle(A);
-        // 13 flows that offer 21 Mbit/s.
-        let flows = linux_flows(13);
-        net.load(A, &flows, Duration::from_micros(3333));
-        net.load(B, &linux_flows(2), ms(20));
-        net.run(seconds(5));
-        assert!(net.packets(A).iter().all(|count| *count > 0));
-        rate(&mut net, 2, 5);
-        net.run(seconds(20));
-        net.reset();
-        net.run(seconds(10));
-        let arrived = net.received[&B].packets();
-        let sent: u64 = net.packets(A).iter().sum();
-        assert!(sent >= 38_000, "{sent}");
-        assert!(
-            arrived as f64 >= 0.9 * sent as f64,
-            "{arrived} of {sent}: {:#?}",
-            net.bond(A)
-        );
-    }
+/// Why paths of a link could carry nothing any more, by the events of a node that came after the first `known`.
+fn reasons(net: &Multipath, node: usize, known: usize, link: u8) -> Vec<&'static str> {
+    let interface = format!("sim{}/", link - 1);
+    let of_link = |event: &&&EventKind| event.path().is_some_and(|p| p.starts_with(&interface));
+    let events = net.events(node);
+    let events = events[known..].iter().filter(of_link);
+    events
+        .filter_map(|event| match event {
+            EventKind::OneWayFailure { .. } => Some("told"),
+            EventKind::PathIneligible { reason, .. } => Some(*reason),
+            _ => None,
+        })
+        .collect()
 }
 
 #[test]
 fn finding_04_a_failure_of_one_direction_is_left() {
     for kind in KINDS {
-        for (from, to) in [(A, B), (B, A)] {
-            let both = || policy("active-backup", json!({"failoverInterval": 500}));
-            let mut net = Multipath::of_kind(kind, 4, 2, [both(), both()]);
-            net.settle(A);
-            net.settle(B);
-            let flow = linux_flows(1);
-            net.load(A, &flow, ms(10));
-            net.load(B, &flow, ms(10));
-            net.run(seconds(3));
-            let before = [net.active(A), net.active(B)];
-            net.reset();
-            // What `from` sends on the link that it uses is lost; the other direction works.
-            let link = net.active(from);
-            net.wire(from, to, link).is_dead = true;
-            net.run(seconds(11));
-            assert_ne!(net.active(from), link, "{before:?}");
-            let gap = net.received[&to].gap();
-            assert!(gap <= ms(1000), "{gap:?}");
-            let lost = net.wire(from, to, link).traffic.lengths[&DATAGRAM_LENGTH];
-            assert!(lost <= 100, "{lost}");
-            let told = net.events(from);
-            let told = told
-                .iter()
-                .any(|event| matches!(event, EventKind::OneWayFailure { .. }));
-            // Silent in both directions looks alike for whoever hears nothing on the link in any case.
-            // The other side may have left the link first, as it heard nothing there: then neither direction works.
-            let has_left = net.active(to) != link;
-            assert!(told || has_left || before[0] != before[1], "{before:?}");
+        for base in ["active-backup", "balance-xor", "balance-rr"] {
+            for (from, to) in [(A, B), (B, A)] {
+                let title = format!("{kind:?}, {base}, {from} to {to}");
+                let both = || policy(base, json!({"failoverInterval": 500}));
+                let mut net = Multipath::of_kind(kind, 4, 2, [both(), both()]);
+                net.settle(A);
+                net.settle(B);
+                // Of eight flows each link has some, both ways.
+                let flows = linux_flows(if base == "balance-xor" { 8 } else { 1 });
+                net.load(A, &flows, ms(10));
+                net.load(B, &flows, ms(10));
+                net.run(seconds(3));
+                let link = net.planned(from)[0];
+                assert!(net.planned(to).contains(&link), "{title}");
+                net.reset();
+                net.run(seconds(1));
+                let per_second = net.packets(from)[usize::from(link) - 1];
+                let known = [from, to].map(|node| net.events(node).len());
+                // What `from` sends on a link that it uses is lost; the other direction works.
+                net.wire(from, to, link).is_dead = true;
+                net.run(seconds(11));
+                assert!(!net.planned(from).contains(&link), "{title}");
+                // With 1.14.1 everything was lost until the end.
+                let (gap, part) = match kind {
+                    Kind::Ours => (ms(350), 0.35),
+                    Kind::Plain => (ms(1000), 1.0),
+                };
+                let found = net.received[&to].gap();
+                assert!(found <= gap, "{title}: {found:?}");
+                let lost = net.packets(from)[usize::from(link) - 1] - per_second;
+                assert!(
+                    lost as f64 <= part * per_second as f64,
+                    "{title}: {lost} of {per_second} per second"
+                );
+                // Whoever is not heard says so, and the other one hears nothing. What our own kind reports needs no question.
+                let told = reasons(&net, from, known[0], link);
+                let is_told = told == ["told", "one way"];
+                let is_reported = told == ["one way"] && kind == Kind::Ours;
+                assert!(is_told || is_reported, "{title}: {told:?}");
+                assert_eq!(reasons(&net, to, known[1], link), ["down"], "{title}");
+            }
         }
     }
 }
@@ -391,65 +389,82 @@ fn finding_11_links_are_interfaces_however_many_ports_they_have() {
     }
 }
 
+/// The longest pause of a stream of 100 packets per second each way when the link of active-backup becomes a black hole.
+fn pause_by_a_black_hole(kind: Kind, seed: u64, parameters: &Value) -> Duration {
+    let both = || policy("active-backup", parameters.clone());
+    let mut net = Multipath::of_kind(kind, seed, 2, [both(), both()]);
+    net.settle(A);
+    net.settle(B);
+    net.load(A, &linux_flows(1), ms(10));
+    net.load(B, &linux_flows(1), ms(10));
+    // At any phase of probes and reports.
+    net.run(ms(3000 + 37 * seed));
+    net.reset();
+    // A pause begins with a packet.
+    net.run(ms(50));
+    let link = net.active(A);
+    net.cut(link);
+    net.run(seconds(5));
+    [A, B]
+        .map(|node| net.received[&node].gap())
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+}
+
+/// What balance-rr loses of 1000 packets per second when one of its three links becomes a black hole, and the longest pause.
+fn lost_by_rotation(kind: Kind, seed: u64) -> (u64, Duration) {
+    let parameters = json!({"failoverInterval": 500});
+    let settings = [policy("balance-rr", parameters), json!({})];
+    let mut net = Multipath::of_kind(kind, seed, 3, settings);
+    net.settle(A);
+    net.load(A, &linux_flows(1), ms(1));
+    net.run(ms(2000 + 37 * seed));
+    net.reset();
+    net.run(ms(50));
+    net.cut(2);
+    net.run(seconds(5));
+    net.end_loads();
+    net.run(seconds(1));
+    let sent: u64 = net.packets(A).iter().sum();
+    let received = &net.received[&B];
+    (sent - received.packets(), received.gap())
+}
+
 #[test]
 fn finding_12_what_worked_works() {
     for kind in KINDS {
-        // A black hole under active-backup: 468 to 472 ms at 500 ms, 3.4 to 3.8 s by default.
-        for (interval, limit) in [(json!({"failoverInterval": 500}), 700), (json!({}), 1000)] {
-            let mut net = Multipath::of_kind(
-                kind,
-                12,
-                2,
-                [
-                    policy("active-backup", interval.clone()),
-                    policy("active-backup", interval),
-                ],
+        // A black hole under active-backup: 468 to 472 ms at 500 ms, 3.4 to 3.8 s by default. An unmodified node answers a
+        // question each 170 ms, so that with one what is required counts: half a second in the median, 0.7 s at most.
+        for parameters in [json!({"failoverInterval": 500}), json!({})] {
+            let pauses = (12..20).map(|seed| pause_by_a_black_hole(kind, seed, &parameters));
+            let mut pauses: Vec<_> = pauses.collect();
+            pauses.sort();
+            println!("{kind:?}, {parameters}: {pauses:?}");
+            let (median, most) = match kind {
+                Kind::Ours => (ms(110), ms(150)),
+                Kind::Plain => (ms(500), ms(700)),
+            };
+            assert!(
+                pauses[4] <= median && pauses[7] <= most,
+                "{kind:?}, {parameters}: {pauses:?}"
             );
-            net.settle(A);
-            net.settle(B);
-            net.load(A, &linux_flows(1), ms(10));
-            net.load(B, &linux_flows(1), ms(10));
-            net.run(seconds(3));
-            net.reset();
-            let link = net.active(A);
-            net.cut(link);
-            net.run(seconds(5));
-            for node in [A, B] {
-                let gap = net.received[&node].gap();
-                assert!(gap <= ms(limit), "{gap:?}");
-            }
         }
         // One of three links of balance-rr: 185 of 1000 packets per second were lost, and no silence was longer than 66 ms.
-        let mut net = Multipath::of_kind(
-            kind,
-            12,
-            3,
-            [
-                policy("balance-rr", json!({"failoverInterval": 500})),
-                json!({}),
-            ],
-        );
-        net.settle(A);
-        net.load(A, &linux_flows(1), ms(1));
-        net.run(seconds(2));
-        net.reset();
-        net.cut(2);
-        net.run(seconds(5));
-        net.end_loads();
-        net.run(seconds(1));
-        let sent: u64 = net.packets(A).iter().sum();
-        let lost = sent - net.received[&B].packets();
-        assert!(lost <= 250, "{lost}");
-        let gap = net.received[&B].gap();
-        assert!(gap <= ms(66), "{gap:?}");
+        for seed in 12..20 {
+            let (lost, gap) = lost_by_rotation(kind, seed);
+            println!("{kind:?}, seed {seed}: {lost} lost, {gap:?}");
+            assert!(lost <= 185, "{kind:?}, seed {seed}: {lost}");
+            assert!(gap <= ms(66), "{kind:?}, seed {seed}: {gap:?}");
+        }
         // Twelve connections over three links of one rate: nearly all of it.
         for base in ["balance-xor", "balance-aware"] {
             // 120 flows that offer 0.9 of the rate of all.
             let (sent, arrived) = sent_and_arrived_of_what_fits(kind, 12, base, seconds(5));
-            let least = if base == "balance-xor" { 0.9 } else { 0.95 };
+            println!("{kind:?}, {base}: {arrived} of {sent}");
             assert!(
-                arrived as f64 >= least * sent as f64,
-                "{base}: {arrived} of {sent}"
+                arrived as f64 >= 0.99 * sent as f64,
+                "{kind:?}, {base}: {arrived} of {sent}"
             );
         }
     }

@@ -9,6 +9,7 @@ macro_rules! once {
     }};
 }
 
+mod amounts;
 pub(crate) mod links;
 pub(crate) mod policies;
 pub(crate) mod quality;

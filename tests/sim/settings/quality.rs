@@ -138,6 +138,37 @@ fn a3_link_quality() {
     assert_eq!(part_of_first(json!({"pdv_max": 2})), 1.0);
 }
 
+/// For so many tenths of a second one in five packets that B sends over the second link arrives damaged, too.
+fn damage_second_link(net: &mut Multipath, tenths: u32) {
+    let path = PathKey {
+        link: net.world.net.nodes[A].links[1].id,
+        remote: (ip(B, 2), 9993).into(),
+    };
+    for _ in 0..tenths {
+        net.reset();
+        net.run(ms(100));
+        let sent = net.world.net.nodes[B].sent.iter();
+        let broken: Vec<Vec<u8>> = sent
+            .filter(|sent| sent.to.ip() == ip(A, 2))
+            .step_by(5)
+            .map(|sent| {
+                let mut bytes = sent.bytes.clone();
+                *bytes.last_mut().expect("not empty") ^= 1;
+                bytes
+            })
+            .collect();
+        for bytes in broken {
+            net.world.net.handle(
+                A,
+                Input::Datagram {
+                    path,
+                    bytes: &bytes,
+                },
+            );
+        }
+    }
+}
+
 #[test]
 fn a3_link_quality_of_loss_and_errors() {
     let lossy = |limits: Value| {
@@ -177,33 +208,7 @@ fn a3_link_quality_of_loss_and_errors() {
         net.settle(A);
         net.load(A, &linux_flows(32), ms(100));
         net.load(B, &linux_flows(32), ms(100));
-        let path = PathKey {
-            link: net.world.net.nodes[A].links[1].id,
-            remote: (ip(B, 2), 9993).into(),
-        };
-        for _ in 0..150 {
-            net.reset();
-            net.run(ms(100));
-            let sent = net.world.net.nodes[B].sent.iter();
-            let broken: Vec<Vec<u8>> = sent
-                .filter(|sent| sent.to.ip() == ip(A, 2))
-                .step_by(5)
-                .map(|sent| {
-                    let mut bytes = sent.bytes.clone();
-                    *bytes.last_mut().expect("not empty") ^= 1;
-                    bytes
-                })
-                .collect();
-            for bytes in broken {
-                net.world.net.handle(
-                    A,
-                    Input::Datagram {
-                        path,
-                        bytes: &bytes,
-                    },
-                );
-            }
-        }
+        damage_second_link(&mut net, 150);
         net.part(A, 2)
     };
     let parts = [0.5, 0.02].map(|limit| damaged(json!({"per_max": limit})));

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{errors, keyed, linked, refuses_of_link, warnings};
+use super::{errors, keyed, linked, parsed, refuses_of_link, warnings};
 use crate::flows::linux_flows;
 use crate::multipath::{A, Kind, Multipath, ms, policy, seconds};
 
@@ -159,17 +159,31 @@ fn a3_max_rate() {
     ] {
         assert_eq!(errors(&linked("maxRate", value)), [""; 0]);
     }
-    for value in [
-        json!(-1),
-        json!(1.5),
-        json!("fast"),
-        json!("8MB"),
-        json!(null),
-        json!(true),
-        json!([8]),
-        json!({"up": "8Mbit"}),
+    let rate = |value: Value| parsed(&linked("maxRate", value)).links[0].max_rate;
+    for (value, expected) in [
+        (json!(0), None),
+        (json!(1), Some(1)),
+        (json!(u64::MAX), Some(u64::MAX)),
+        (json!("1.5 Gbit/s"), Some(1_500_000_000)),
+        (json!("1000Tbit"), Some(1_000_000_000_000_000)),
     ] {
-        let reason = format!("must be a rate such as \"50Mbit\", is {value}");
+        assert_eq!(rate(value.clone()), expected, "{value}");
+    }
+    for (value, is) in [
+        (json!(-1), "-1"),
+        (json!(1.5), "1.5"),
+        (json!(1e300), "1e+300"),
+        (json!("fast"), "\"fast\""),
+        (json!(""), "\"\""),
+        (json!("8MB"), "\"8MB\""),
+        (json!("-8Mbit"), "\"-8Mbit\""),
+        (json!("1001Tbit"), "\"1001Tbit\""),
+        (json!(null), "null"),
+        (json!(true), "true"),
+        (json!([8]), "[8]"),
+        (json!({"up": "8Mbit"}), "{\"up\":\"8Mbit\"}"),
+    ] {
+        let reason = format!("must be a rate such as \"50Mbit\", is {is}");
         refuses_of_link("maxRate", value, &reason);
     }
     let limited = |first: Value, second: Value| {

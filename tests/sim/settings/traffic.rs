@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use protocol::verb::ExtFrame;
+use protocol::{MacAddress, Verb};
 use serde_json::{Value, json};
 
 use super::{keyed, parsed, takes_booleans, takes_integers, takes_names};
-use crate::flows::{Flow, linux_flows};
+use crate::flows::{DATAGRAM_LENGTH, ETHERTYPE_IPV4, Flow, linux_flows, packet};
 use crate::multipath::{A, B, Multipath, ms, policy, seconds};
 
 /// Lengths of the runs of packets on one link, without the first and the last.
@@ -63,8 +65,38 @@ fn packets_per_link_has_an_effect() {
         "{:?}",
         net.packets(A)
     );
+    // Even at random a link has the share that it is said to have; turns would leave runs of one and three.
+    let links = json!({"sim0": {"mode": "primary", "speed": 300}, "sim1": {"mode": "primary", "speed": 100}});
+    let parameters = json!({"packetsPerLink": 0, "links": links});
+    let mut net = one_flow(21, policy("balance-rr", parameters));
+    let lengths: BTreeSet<usize> = runs(&net.sequence(A)).into_iter().collect();
+    assert!(lengths.len() >= 6, "{lengths:?}");
+    let packets = net.packets(A);
+    assert!(
+        (680..=820).contains(&packets[0]) && packets.iter().sum::<u64>() == 1000,
+        "{packets:?}"
+    );
     let net = one_flow(21, policy("balance-rr", json!({"packetsPerLink": 65_535})));
     assert_eq!(runs(&net.sequence(A)), [0; 0]);
+}
+
+#[test]
+fn a3_packets_per_link_at_its_most() {
+    let settings = policy("balance-rr", json!({"packetsPerLink": 65_535}));
+    let mut net = Multipath::new(21, 2, [settings, json!({})]);
+    net.settle(A);
+    net.load(A, &linux_flows(64), ms(1));
+    // So many that one run is whole in any case.
+    let mut sequence = Vec::new();
+    while sequence.len() < 2 * 65_535 {
+        net.reset();
+        net.run(ms(50));
+        sequence.extend(net.sequence(A));
+    }
+    // Few packets of the control plane count, too.
+    let runs = runs(&sequence);
+    let is_whole = |run: &usize| (65_300..=65_535).contains(run);
+    assert!(!runs.is_empty() && runs.iter().all(is_whole), "{runs:?}");
 }
 
 #[test]
@@ -187,8 +219,8 @@ fn rebalance_strategy_has_an_effect() {
         let mut waited = ms(0);
         loop {
             net.reset();
-            net.run(ms(500));
-            waited += ms(500);
+            net.run(ms(250));
+            waited += ms(250);
             if net.packets(A)[1] * 4 >= net.packets(A)[0] || waited >= seconds(30) {
                 break;
             }
@@ -263,6 +295,43 @@ fn a3_xmit_hash_policy() {
     };
     let links = names.map(|name| (used(name, &ports), used(name, &hosts)));
     assert_eq!(links, [(1, 1), (1, 2), (2, 2)]);
+    // Links that 32 frames of one flow take if they come through a bridge, from different Ethernet addresses.
+    let bridged = |name: &str| {
+        let mut net = Multipath::new(
+            26,
+            2,
+            [
+                policy("balance-xor", json!({"xmitHashPolicy": name})),
+                json!({}),
+            ],
+        );
+        net.settle(A);
+        net.reset();
+        let peer = net.world.net.nodes[B].address();
+        for number in 1..=32 {
+            let frame = ExtFrame {
+                network: net.world.network,
+                flags: 0,
+                membership: None,
+                destination: net.world.mac(B),
+                source: MacAddress([2, 0, 0, 0, 0, number]),
+                ethertype: ETHERTYPE_IPV4,
+                payload: &packet(Flow::from_port(40_000), 1),
+            };
+            let mut payload = Vec::new();
+            frame.encode(&mut payload);
+            net.world.net.send(A, peer, Verb::ExtFrame, &payload);
+        }
+        // Flags and the header of Ethernet instead of the Ethertype alone.
+        let length = DATAGRAM_LENGTH + 13;
+        let counts: Vec<u64> = net
+            .links()
+            .map(|link| net.lengths(A, link).get(&length).copied().unwrap_or(0))
+            .collect();
+        assert_eq!(counts.iter().sum::<u64>(), 32, "{name}: {counts:?}");
+        counts.into_iter().filter(|count| *count > 0).count()
+    };
+    assert_eq!(names.map(bridged), [2, 1, 1]);
 }
 
 #[test]
@@ -272,7 +341,15 @@ fn a3_reorder_fec_duplicate() {
     });
     let warning =
         "settings.balance-rr.reorderMs: has no effect yet: nothing restores the order of packets";
-    assert_eq!(super::warnings(&keyed("reorderMs", json!(20))), [warning]);
+    for value in [0, 20, 500] {
+        assert_eq!(
+            super::warnings(&keyed("reorderMs", json!(value))),
+            [warning]
+        );
+    }
+    // Which is true: packets take the same ways as without it.
+    let ways = |parameters: Value| one_flow(27, policy("balance-rr", parameters)).sequence(A);
+    assert_eq!(ways(json!({"reorderMs": 500})), ways(json!({})));
     // What there is not is refused, not ignored.
     for key in ["fec", "duplicate"] {
         let of_policy = format!("settings.balance-rr.{key}: is not supported");

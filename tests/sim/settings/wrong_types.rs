@@ -70,7 +70,7 @@ fn keys() -> Vec<Key> {
             ));
         }
     }
-    let of_link: [(&str, &'static [&'static str]); 12] = [
+    let of_link: [(&str, &'static [&'static str]); 14] = [
         ("mode", &[]),
         ("failoverTo", &["string"]),
         ("enabled", &["boolean"]),
@@ -83,6 +83,8 @@ fn keys() -> Vec<Key> {
         ("upDelay", integer),
         ("downDelay", integer),
         ("cost", integer),
+        ("maxRate", &["integer", "huge"]),
+        ("dataCap", &["integer", "huge"]),
     ];
     for (key, fits) in of_link {
         let with = move |value: Value| json!({"balance-aware": {"links": {"a": {key: value}}}});
