@@ -180,7 +180,10 @@ fn an_operator_rotates_within_a_round_trip() {
         let now = net.now();
         let status = &net.nodes[A].node.bonds(now)[0];
         let head = status.paths.iter().find(|path| path.id == status.queue[0]);
-        let (head, waiting) = (head.unwrap().interface.clone(), status.queue.len());
+        let (head, waiting) = (
+            head.expect("a path of the bond").interface.clone(),
+            status.queue.len(),
+        );
         assert_eq!(waiting, usize::from(LINKS) - 1);
         let order = bond::Command::Rotate {
             interface: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use node::io::Command;
 use serde_json::{Value, json};
 
-use super::{errors, linked, parsed, refuses_of_link};
+use super::{errors, linked, parsed, refuses_amounts};
 use crate::flows::linux_flows;
 use crate::multipath::{A, B, Multipath, ms, policy, seconds};
 
@@ -94,7 +94,8 @@ fn a3_data_cap() {
     ] {
         assert_eq!(cap(value.clone()), expected, "{value}");
     }
-    for (value, is) in [
+    let form = "bytes, or a size such as \"10GB\"";
+    let wrong = [
         (json!(null), "null"),
         (json!(true), "true"),
         (json!([10]), "[10]"),
@@ -109,10 +110,8 @@ fn a3_data_cap() {
         (json!("-1GB"), "\"-1GB\""),
         (json!("0.1 B"), "\"0.1 B\""),
         (json!("1000001TB"), "\"1000001TB\""),
-    ] {
-        let reason = format!("must be bytes, or a size such as \"10GB\", is {is}");
-        refuses_of_link("dataCap", value, &reason);
-    }
+    ];
+    refuses_amounts("dataCap", form, wrong);
     // What a link over its cap still carries; the daemon says which is.
     let carried = |mode: &str, is_over: bool, is_alone: bool| {
         let links = json!({"sim0": {"mode": "primary"}, "sim1": {"mode": mode, "dataCap": "1 kB"}});

@@ -76,6 +76,13 @@ fn refuses_of_link(key: &str, value: Value, reason: &str) {
     );
 }
 
+/// These values of a link's key are refused, each as what it is called.
+fn refuses_amounts<const N: usize>(key: &str, form: &str, values: [(Value, &str); N]) {
+    for (value, is) in values {
+        refuses_of_link(key, value, &format!("must be {form}, is {is}"));
+    }
+}
+
 /// Values that are no integers, with what they are called.
 fn no_integers() -> [(Value, &'static str); 8] {
     [
