@@ -227,38 +227,39 @@ fn a3_link_failover_to() {
 
 #[test]
 fn a3_failover_rules() {
-    // sim1 stands outside the rules: it is shown as refused and carries nothing, whatever happens.
-    let links = json!({"sim0": {"mode": "primary", "failoverTo": "sim2"}, "sim1": {}, "sim2": {}});
-    let mut net = Multipath::new(
-        43,
-        3,
-        [policy("active-backup", json!({"links": links})), json!({})],
-    );
-    net.load(A, &linux_flows(1), ms(20));
-    net.run(seconds(5));
-    let refused = |net: &Multipath| {
-        net.events(A).iter().any(|event| {
-            matches!(
-                event,
-                EventKind::PathRefused {
-                    reason: "outside the failover rules",
-                    ..
-                }
-            )
-        })
-    };
-    assert!(refused(&net));
-    net.cut(1);
-    net.run(seconds(5));
-    assert_eq!(net.active(A), 3);
-    net.cut(3);
-    net.run(seconds(5));
-    let lost = |event: &&EventKind| matches!(event, EventKind::StateChanged { alive_links: 0, .. });
-    assert!(net.events(A).iter().any(lost), "{:?}", net.events(A));
-    net.run(seconds(5));
-    let carried = net.packets(A);
-    assert!(carried[0] > 0 && carried[2] > 0, "{carried:?}");
-    assert_eq!(carried[1], 0);
+    // A link stands outside the rules: it is shown as refused and carries nothing, whatever happens.
+    for (outside, next) in [(2, 3), (3, 2)] {
+        let mut links = json!({"sim0": {"mode": "primary"}, "sim1": {}, "sim2": {}});
+        links["sim0"]["failoverTo"] = json!(format!("sim{}", next - 1));
+        let settings = policy("active-backup", json!({"links": links}));
+        let mut net = Multipath::new(43, 3, [settings, json!({})]);
+        net.load(A, &linux_flows(1), ms(20));
+        net.run(seconds(5));
+        let refused = |net: &Multipath| {
+            net.events(A).iter().any(|event| {
+                matches!(
+                    event,
+                    EventKind::PathRefused {
+                        reason: "outside the failover rules",
+                        ..
+                    }
+                )
+            })
+        };
+        assert!(refused(&net));
+        net.cut(1);
+        net.run(seconds(5));
+        assert_eq!(net.active(A), next);
+        net.cut(next);
+        net.run(seconds(5));
+        let lost =
+            |event: &&EventKind| matches!(event, EventKind::StateChanged { alive_links: 0, .. });
+        assert!(net.events(A).iter().any(lost), "{:?}", net.events(A));
+        net.run(seconds(5));
+        let carried = |net: &mut Multipath, link| net.carried(A, link).0;
+        assert!(carried(&mut net, 1) > 0 && carried(&mut net, next) > 0);
+        assert_eq!(carried(&mut net, outside), 0);
+    }
 }
 
 #[test]
